@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* peer.h -- the allocators that every table has a row for, behind one interface.
+ *
+ * A process opens one peer and uses it to its end: each row of a table is a process of its own, so that no
+ * allocator sees another's memory.  Every peer is asked for page-aligned runs through the cheapest call of
+ * its own that gives them.
+ */
+#ifndef PH_BENCH_PEER_H
+#define PH_BENCH_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct peer {
+    const char *name;        /* as in --allocators: "pageheap", "mmap", "seed", "glibc", ... */
+    const char *description; /* one line for --help */
+    int (*open)(void);       /* once per process, before any other call; 0, or -1 if it is not installed */
+    void *(*alloc)(size_t pages);            /* page-aligned, of 4096-byte pages; NULL if out of memory */
+    void (*release)(void *run, size_t pages); /* the size is the one that was asked for */
+    void (*idle)(void);      /* what a program that goes idle would call to give memory back; may be NULL */
+};
+
+/* All peers, pageheap first; NULL after the last. */
+const struct peer *peer_at(size_t index);
+const struct peer *peer_named(const char *name);
+
+/* True if open() would succeed; tried in a child process, so that nothing is loaded here. */
+bool peer_is_installed(const struct peer *peer);
+
+#endif
