@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# What `make install` puts where; the CMake package and the pkg-config file can be moved with their prefix.
+if(NOT TARGET pageheap_static)
+  return()
+endif()
+
+include(CMakePackageConfigHelpers)
+
+install(TARGETS pageheap_static pageheap_shared EXPORT pageheap-targets)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/pageheap
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pageheap)
+install(EXPORT pageheap-targets NAMESPACE pageheap:: DESTINATION ${package_dir})
+configure_package_config_file(
+  ${PROJECT_SOURCE_DIR}/cmake/pageheap-config.cmake.in
+  ${PROJECT_BINARY_DIR}/pageheap-config.cmake
+  INSTALL_DESTINATION ${package_dir}
+  NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(
+  ${PROJECT_BINARY_DIR}/pageheap-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES
+  ${PROJECT_BINARY_DIR}/pageheap-config.cmake
+  ${PROJECT_BINARY_DIR}/pageheap-config-version.cmake
+  DESTINATION ${package_dir})
+
+set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX
+  BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir}
+  OUTPUT_VARIABLE PAGEHEAP_PREFIX_FROM_PC)
+configure_file(${PROJECT_SOURCE_DIR}/pageheap.pc.in ${PROJECT_BINARY_DIR}/pageheap.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/pageheap.pc DESTINATION ${pkgconfig_dir})
+
+# The tool and the recorder stand beside the libraries in the build folder, wherever their own folder put them.
+if(TARGET pageheap_tool)
+  set_target_properties(pageheap_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  install(TARGETS pageheap_tool)
+endif()
+if(TARGET pageheap_record)
+  set_target_properties(pageheap_record PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  install(TARGETS pageheap_record LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
