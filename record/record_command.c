@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* record_command.c -- runs a command with the recorder loaded and writes what it recorded. */
+#include "record.h"
+
+#include "spool.h"
+#include "spool_file.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIBRARY_NAME     "libpageheap-record.so"
+#define LIBRARY_VARIABLE "PAGEHEAP_RECORD_LIBRARY"
+
+struct record_options {
+    const char *output;
+    bool is_quiet;
+    char **command;
+};
+
+static const struct argp_option option_list[] = {
+    { "output", 'o', "FILE", 0, "Write the trace to FILE; compressed if it ends in .zst (required)", 0 },
+    { "quiet", 'q', NULL, 0, "Print no summary on standard error", 0 },
+    { 0 },
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct record_options *options = state->input;
+
+    switch (key) {
+    case 'o':
+        options->output = value;
+        return 0;
+    case 'q':
+        options->is_quiet = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        options->command = &state->argv[state->next - 1];
+        state->next = state->argc; /* the rest belongs to the command */
+        return 0;
+    case ARGP_KEY_END:
+        if (options->output == NULL)
+            argp_error(state, "-o FILE is missing");
+        if (options->command == NULL)
+            argp_error(state, "COMMAND is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    .options = option_list,
+    .parser = parse_option,
+    .args_doc = "-- COMMAND [ARGUMENT...]",
+    .doc =
+        "Run COMMAND and record its requests of a page or more, and those of its child processes, as a trace."
+        "\vRecorded are malloc, calloc, realloc, reallocarray, posix_memalign, aligned_alloc, memalign, "
+        "valloc, "
+        "pvalloc and free, and anonymous mmap, munmap and mremap.  The exit status is that of COMMAND; 128 "
+        "plus "
+        "the signal's number if a signal ended it; 125 if the trace could not be written.",
+};
+
+/* Look for the recorder: where the variable says, beside the tool (a build), where it is installed. */
+static bool find_library(char *ret_path, size_t path_bytes)
+{
+    static const char *const places[] = { LIBRARY_NAME,
+                                          "../" PAGEHEAP_RECORD_LIBDIR "/pageheap/" LIBRARY_NAME,
+                                          "../" PAGEHEAP_RECORD_LIBDIR "/" LIBRARY_NAME };
+    const char *named = getenv(LIBRARY_VARIABLE);
+    char tool[PATH_MAX];
+    ssize_t tool_bytes = readlink("/proc/self/exe", tool, sizeof tool - 1);
+    char *slash;
+
+    if (named != NULL)
+        return snprintf(ret_path, path_bytes, "%s", named) < (int)path_bytes && access(ret_path, R_OK) == 0;
+    if (tool_bytes < 0)
+        return false;
+    tool[tool_bytes] = '\0';
+    slash = strrchr(tool, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (snprintf(ret_path, path_bytes, "%s/%s", tool, places[i]) < (int)path_bytes &&
+            access(ret_path, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the program has preloaded already stays, behind the recorder. */
+static int set_environment(const char *library, const char *spool_path)
+{
+    const char *before = getenv("LD_PRELOAD");
+    char *preload;
+    int result;
+
+    if (asprintf(&preload, before != NULL && before[0] != '\0' ? "%s:%s" : "%s", library, before) < 0)
+        return -1;
+    result = setenv("LD_PRELOAD", preload, 1);
+    free(preload);
+    return result != 0 ? result : setenv(SPOOL_PATH_VARIABLE, spool_path, 1);
+}
+
+/* Keys pressed at the terminal are for the command; the recorder lives on to write the trace. */
+static void set_interrupts(void (*action)(int))
+{
+    signal(SIGINT, action);
+    signal(SIGQUIT, action);
+}
+
+static int run(char **command, const struct spool_file *spool, const char *library)
+{
+    pid_t child;
+    int status = 0;
+
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        if (set_environment(library, spool->path) != 0)
+            _exit(RECORD_EXIT_FAILED);
+        execvp(command[0], command);
+        fprintf(stderr, "pageheap record: %s: %s\n", command[0], strerror(errno));
+        fflush(stderr);
+        _exit(errno == ENOENT ? RECORD_EXIT_NOT_FOUND : RECORD_EXIT_CANNOT_RUN);
+    }
+    if (child < 0)
+        return RECORD_EXIT_FAILED;
+    set_interrupts(SIG_IGN);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    set_interrupts(SIG_DFL);
+    return WIFSIGNALED(status) ? RECORD_EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void print_summary(const struct record_options *options, const struct spool_summary *summary)
+{
+    if (!options->is_quiet)
+        fprintf(stderr,
+                "pageheap record: %s: %" PRIu64 " events (%" PRIu64 " allocs, %" PRIu64 " frees), %" PRIu32
+                " threads in %" PRIu32 " processes\n",
+                options->output, summary->allocs + summary->frees, summary->allocs, summary->frees,
+                summary->threads, summary->processes);
+    if (summary->lost != 0)
+        fprintf(stderr, "pageheap record: %" PRIu64 " events are missing from %s\n", summary->lost,
+                options->output);
+}
+
+int record_command(int argc, char **argv)
+{
+    struct record_options options = { 0 };
+    struct spool_summary summary;
+    struct spool_file spool;
+    char library[PATH_MAX];
+    int status;
+
+    argp_err_exit_status = RECORD_EXIT_USAGE;
+    argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &options);
+    if (!find_library(library, sizeof library)) {
+        fprintf(stderr, "pageheap record: %s is neither beside the tool nor installed; %s can name it\n",
+                LIBRARY_NAME, LIBRARY_VARIABLE);
+        return RECORD_EXIT_FAILED;
+    }
+    if (spool_file_create(&spool) != 0) {
+        fprintf(stderr, "pageheap record: cannot make %s: %s\n", spool.path, strerror(errno));
+        return RECORD_EXIT_FAILED;
+    }
+    status = run(options.command, &spool, library);
+    if (spool_file_merge(&spool, options.output, &summary) == 0) {
+        print_summary(&options, &summary);
+    } else {
+        fprintf(stderr, "pageheap record: %s: %s\n", options.output, strerror(errno));
+        status = RECORD_EXIT_FAILED;
+    }
+    spool_file_destroy(&spool);
+    return status;
+}
