@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* harness.c -- see harness.h. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Long enough that two readings of the clock are nothing, short enough to end on time. */
+#define CHUNK_NS        NS_PER_MS
+#define FIRST_CHUNK_OPS 64
+
+uint64_t clock_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+void clock_sleep_ns(uint64_t duration_ns)
+{
+    struct timespec duration = { .tv_sec = (time_t)(duration_ns / NS_PER_SECOND),
+                                 .tv_nsec = (long)(duration_ns % NS_PER_SECOND) };
+
+    nanosleep(&duration, NULL);
+}
+
+double measure_ns_per_op(step_fn *step, void *state, uint64_t budget_ns, size_t warm_ops)
+{
+    size_t chunk_ops = FIRST_CHUNK_OPS;
+    uint64_t spent_ns = 0;
+    size_t spent_ops = 0;
+    bool warm = false;
+
+    while (!warm || spent_ns < budget_ns) {
+        uint64_t before_ns = clock_now_ns();
+        size_t done_ops = step(state, chunk_ops);
+        uint64_t took_ns = clock_now_ns() - before_ns;
+
+        if (done_ops == 0)
+            return NAN;
+        spent_ns += took_ns;
+        spent_ops += done_ops;
+        if (warm)
+            continue;
+        if (took_ns < CHUNK_NS)
+            chunk_ops *= 2;
+        warm = (spent_ns >= budget_ns / 4 && spent_ops >= warm_ops) || spent_ns >= 4 * budget_ns;
+        if (warm)
+            spent_ns = spent_ops = 0;
+    }
+    return (double)spent_ns / (double)spent_ops;
+}
+
+void *resident_array(size_t bytes)
+{
+    void *array =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    return array != MAP_FAILED ? array : NULL;
+}
+
+int live_table_create(struct live_table *table, const struct peer *peer, size_t capacity)
+{
+    *table = (struct live_table){ .peer = peer, .capacity = capacity };
+    table->runs = resident_array(capacity * sizeof *table->runs);
+    return table->runs != NULL ? 0 : -1;
+}
+
+bool live_table_add(struct live_table *table, size_t pages)
+{
+    void *run = table->count < table->capacity ? table->peer->alloc(pages) : NULL;
+
+    if (run == NULL)
+        return false;
+    table->runs[table->count++] = (struct live_run){ run, pages };
+    table->pages += pages;
+    return true;
+}
+
+void live_table_drop(struct live_table *table, size_t index)
+{
+    struct live_run dropped = table->runs[index];
+
+    table->runs[index] = table->runs[--table->count];
+    table->pages -= dropped.pages;
+    table->peer->release(dropped.run, dropped.pages);
+}
+
+bool live_table_fill(struct live_table *table, struct rng *rng, size_t count, size_t pages_max)
+{
+    while (table->count < count) {
+        if (!live_table_add(table, rng_between(rng, 1, pages_max)))
+            return false;
+    }
+    return true;
+}
+
+size_t resident_bytes(void)
+{
+    static int file = -1;
+    char text[128];
+    ssize_t text_bytes;
+    size_t resident_pages = 0;
+
+    if (file < 0)
+        file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    text_bytes = pread(file, text, sizeof text - 1, 0);
+    if (text_bytes <= 0)
+        return 0;
+    text[text_bytes] = '\0';
+    if (sscanf(text, "%*u %zu", &resident_pages) != 1)
+        return 0;
+    return resident_pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void touch_pages(void *run, size_t pages)
+{
+    volatile char *bytes = run;
+
+    for (size_t page = 0; page < pages; page++)
+        bytes[page * PEER_PAGE_BYTES] = 1;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* options.h -- the command line of `bench`. */
+#ifndef PH_BENCH_OPTIONS_H
+#define PH_BENCH_OPTIONS_H
+
+#include "results.h"
+
+#define OPTIONS_FILTERS_MAX 32
+
+struct options {
+    unsigned rounds;
+    double seconds; /* to measure in each round */
+    const char *filters[OPTIONS_FILTERS_MAX];
+    size_t filters_count;
+    const struct peer *peers[RESULTS_PEERS_MAX]; /* none: all that are installed */
+    size_t peers_count;
+    bool json;
+    bool list;
+    bool with_long;
+    bool every; /* rows that are about ours alone: for the others too where that is possible */
+    bool check;
+    bool with_spread;
+    bool self_test;
+};
+
+/* Fills all of it; ends the program with status 2 on a bad command line, with 0 after --help. */
+void options_parse(int argc, char **argv, struct options *ret_options);
+
+/* True if the row is asked for. */
+bool options_want_row(const struct options *options, const struct workload_row *row);
+
+#endif

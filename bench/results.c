@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* results.c -- see results.h. */
+#include "results.h"
+
+#include "peers/peers_all.h"
+
+#include <math.h>
+
+static enum verdict judge(const struct target *target, const struct standing *standing)
+{
+    double measured = target->kind == TARGET_TIMES_BEST ? standing->over_best : standing->ours;
+
+    if (isnan(measured))
+        return VERDICT_NONE;
+    if (target->kind == TARGET_AT_LEAST)
+        return measured >= target->limit ? VERDICT_OK : VERDICT_MISS;
+    return measured <= target->limit ? VERDICT_OK : VERDICT_MISS;
+}
+
+struct standing standing_of(const struct row_result *result)
+{
+    struct standing standing = { .target = target_for(result->row->name), .ours = NAN, .over_best = NAN };
+    bool less_is_better = standing.target == NULL || standing.target->kind != TARGET_AT_LEAST;
+    double best = NAN;
+
+    for (size_t i = 0; i < result->series_count; i++) {
+        const struct series *series = &result->series[i];
+        double median = spread_of(series->values, series->count).median;
+
+        if (series->count == 0)
+            continue;
+        if (series->peer == &peer_pageheap) {
+            standing.ours = median;
+        } else if (isnan(best) || (less_is_better ? median < best : median > best)) {
+            best = median;
+            standing.best = series->peer;
+        }
+    }
+    if (best > 0)
+        standing.over_best = standing.ours / best;
+    if (standing.target != NULL)
+        standing.verdict = judge(standing.target, &standing);
+    return standing;
+}

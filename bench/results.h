@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* results.h -- what was measured, row by row, and what it says about the targets. */
+#ifndef PH_BENCH_RESULTS_H
+#define PH_BENCH_RESULTS_H
+
+#include "report.h"
+#include "runner.h"
+#include "targets.h"
+
+#include <stdbool.h>
+
+#define RESULTS_PEERS_MAX  16
+#define RESULTS_ROUNDS_MAX 1000
+
+/* The values of one row with one peer. */
+struct series {
+    const struct peer *peer;
+    enum outcome outcome; /* of the last round */
+    bool is_measured;     /* false: the row is not for this peer */
+    double *values;       /* one for each round that was done and gave a number */
+    size_t count;
+};
+
+enum verdict { VERDICT_NONE, VERDICT_OK, VERDICT_MISS };
+
+/* One row of the table. */
+struct row_result {
+    const struct workload_row *row;
+    struct series
+        series[RESULTS_PEERS_MAX]; /* in the order of the columns, pageheap among them if asked for */
+    size_t series_count;
+    struct series harness; /* the null peer */
+};
+
+/* How the row stands. */
+struct standing {
+    const struct target *target; /* NULL: none */
+    const struct peer *best;     /* of the others, by the median; NULL if none was measured */
+    double ours;                 /* NaN if not measured */
+    double over_best;            /* ours / best; NaN if there is no best */
+    enum verdict verdict;
+};
+
+struct standing standing_of(const struct row_result *result);
+
+#endif

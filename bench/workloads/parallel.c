@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* parallel.c -- churn in several threads, each with live runs of its own. */
+#include "../harness.h"
+#include "../workload.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define CHUNK_OPS          256
+#define THREAD_STACK_BYTES (256 << 10)
+
+/* One group of threads that start together. */
+struct crew {
+    const struct workload_run *run;
+    pthread_barrier_t gate; /* passed together when all are ready, and when all have stopped */
+    atomic_bool stop;
+    atomic_bool out_of_memory;
+};
+
+struct worker {
+    struct crew *crew;
+    pthread_t thread;
+    uint64_t seed;
+    size_t ops; /* done between start and stop */
+};
+
+static bool churn(struct live_table *table, struct rng *rng, size_t pages_max, size_t ops)
+{
+    const struct peer *peer = table->peer;
+
+    for (size_t i = 0; i < ops; i++) {
+        struct live_run *live = &table->runs[rng_below(rng, table->count)];
+        size_t pages = 1 + rng_below(rng, pages_max);
+
+        peer->release(live->run, live->pages);
+        live->run = peer->alloc(pages);
+        live->pages = pages;
+        if (live->run == NULL) {
+            *live = table->runs[--table->count];
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    struct crew *crew = worker->crew;
+    size_t pages_max = crew->run->workload->pages_max;
+    size_t live_runs = crew->run->workload->live_runs;
+    struct rng rng = rng_seeded(worker->seed);
+    struct live_table table = { .peer = crew->run->peer };
+    bool ready = live_table_create(&table, crew->run->peer, live_runs) == 0 &&
+                 live_table_fill(&table, &rng, live_runs, pages_max) &&
+                 churn(&table, &rng, pages_max, 2 * live_runs);
+    size_t ops = 0;
+
+    if (!ready)
+        atomic_store(&crew->out_of_memory, true);
+    pthread_barrier_wait(&crew->gate);
+    while (!atomic_load_explicit(&crew->stop, memory_order_relaxed)) {
+        if (!ready || !churn(&table, &rng, pages_max, CHUNK_OPS)) {
+            atomic_store(&crew->out_of_memory, true);
+            break;
+        }
+        ops += CHUNK_OPS;
+    }
+    worker->ops = ops;
+    pthread_barrier_wait(&crew->gate);
+    while (table.count != 0)
+        live_table_drop(&table, table.count - 1);
+    return NULL;
+}
+
+static int start_workers(struct crew *crew, struct worker *workers, unsigned threads)
+{
+    pthread_attr_t attributes;
+    int code = 0;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    for (unsigned i = 0; i < threads && code == 0; i++) {
+        workers[i].crew = crew;
+        workers[i].seed = crew->run->seed * 1000 + i;
+        code = pthread_create(&workers[i].thread, &attributes, work, &workers[i]);
+    }
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
+/* Operations per nanosecond of all threads together; 0 if memory ran out. */
+static double throughput(const struct workload_run *run, unsigned threads, uint64_t budget_ns)
+{
+    struct crew crew = { .run = run };
+    struct worker *workers = calloc(threads, sizeof *workers);
+    uint64_t start_ns;
+    uint64_t took_ns;
+    size_t ops = 0;
+
+    if (workers == NULL || pthread_barrier_init(&crew.gate, NULL, threads + 1) != 0)
+        return 0;
+    /* Without all of its threads the crew would wait for ever; the process ends and takes them with it. */
+    if (start_workers(&crew, workers, threads) != 0)
+        return 0;
+    pthread_barrier_wait(&crew.gate);
+    start_ns = clock_now_ns();
+    clock_sleep_ns(budget_ns);
+    atomic_store_explicit(&crew.stop, true, memory_order_relaxed);
+    pthread_barrier_wait(&crew.gate);
+    took_ns = clock_now_ns() - start_ns;
+    for (unsigned i = 0; i < threads; i++) {
+        pthread_join(workers[i].thread, NULL);
+        ops += workers[i].ops;
+    }
+    pthread_barrier_destroy(&crew.gate);
+    free(workers);
+    return atomic_load(&crew.out_of_memory) ? 0 : (double)ops / (double)took_ns;
+}
+
+int workload_parallel_churn(const struct workload_run *run, double *ret_values)
+{
+    unsigned threads = run->workload->threads;
+    double ops_per_ns = throughput(run, threads, run->budget_ns);
+
+    if (ops_per_ns <= 0)
+        return -1;
+    ret_values[0] = threads / ops_per_ns;
+    return 0;
+}
+
+static int compare(const struct workload_run *run, unsigned base_threads, uint64_t budget_ns,
+                   double *ret_ratio)
+{
+    double base = throughput(run, base_threads, budget_ns);
+    double many = throughput(run, run->workload->threads, budget_ns);
+
+    if (base <= 0 || many <= 0)
+        return -1;
+    *ret_ratio = many / base;
+    return 0;
+}
+
+int workload_scaling(const struct workload_run *run, double *ret_values)
+{
+    return compare(run, 1, run->budget_ns, &ret_values[0]);
+}
+
+/* Longer: every thread must have had its turns on the few cores. */
+int workload_oversubscribed(const struct workload_run *run, double *ret_values)
+{
+    return compare(run, 2, 4 * run->budget_ns, &ret_values[0]);
+}
