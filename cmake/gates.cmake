@@ -12,6 +12,7 @@ pageheap_add_gate(floors ${tools}/check_floors.py)
 pageheap_add_gate(size ${tools}/check_size.py)
 pageheap_add_gate(words ${tools}/check_words.py)
 pageheap_add_gate(format ${tools}/check_format.sh)
+pageheap_add_gate(docs ${tools}/check_docs.sh)
 if(TARGET pageheap_shared)
   pageheap_add_gate(symbols ${tools}/check_symbols.sh
     $<TARGET_FILE:pageheap_shared> $<TARGET_FILE:pageheap_static>)

@@ -303,7 +303,8 @@ static void free_refuses_what_is_not_of_the_heap(void **state)
 
 static bool is_mapped(void *page)
 {
-    return msync(page, page_bytes, MS_ASYNC) == 0;
+    unsigned char is_resident;
+    return mincore(page, 1, &is_resident) == 0;
 }
 
 static void delete_unmaps_live_runs(void **state)
