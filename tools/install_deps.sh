@@ -8,7 +8,8 @@ set -eu
 
 [ "${PAGEHEAP_NO_INSTALL:-0}" = 1 ] && exit 0
 
-packages=$(sed -e 's/#.*//' "$(dirname "$0")/packages.txt" | tr -s ' \n' ' ')
+cd "$(dirname "$0")/.."
+packages=$(sed -e 's/#.*//' tools/packages.txt | tr -s ' \n' ' ')
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     [ -e build/.deps-told ] || echo "This is not a Debian system; pageheap needs what Debian calls:$packages" >&2
