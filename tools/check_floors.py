@@ -26,7 +26,7 @@ FLOORS = {
     "examples": [PUBLIC],
     "record": [PUBLIC],
     "bench": [PUBLIC],
-    "cli": [PUBLIC, "bench"],
+    "cli": [PUBLIC, "bench", "record"],
     "fuzz": [PUBLIC, "src"],
     # Only the tests of internals see internals.
     "tests/unit": [PUBLIC, "src", "tests"],
@@ -34,7 +34,7 @@ FLOORS = {
     "tests/fault": [PUBLIC, "src", "tests"],
     "tests/race": [PUBLIC, "src", "tests"],
     "tests/bench": [PUBLIC, "bench", "tests"],
-    "tests/cli": [PUBLIC, "bench", "cli", "tests"],
+    "tests/cli": [PUBLIC, "bench", "record", "cli", "tests"],
     "tests/record": [PUBLIC, "record", "tests"],
     "tests": [PUBLIC],
 }
