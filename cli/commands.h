@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* commands.h -- the subcommands of the tool: each takes its own name as argv[0] and returns the exit status. */
+#ifndef PH_CLI_COMMANDS_H
+#define PH_CLI_COMMANDS_H
+
+int replay_command(int argc, char **argv);
+int demo_command(int argc, char **argv);
+
+/* Defined in record/, which stands beside this folder: neither includes the other. */
+int record_command(int argc, char **argv);
+
+#endif
