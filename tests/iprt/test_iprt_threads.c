@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { thread_count = 8, race_rounds = 20000, fork_rounds = 50 };
+enum { thread_count = 8, race_rounds = 20000, fork_rounds = 50, first_use_rounds = 200 };
 
 static pthread_barrier_t gate;
 
@@ -28,32 +28,51 @@ static void run_threads(void *(*body)(void *), void *arg, size_t count)
 /* ---- first use -------------------------------------------------------------------------- */
 
 static _Atomic(void *) first_runs[thread_count];
-static atomic_size_t next_first_run;
+static atomic_size_t arrived;
 
 static void *allocate_first(void *arg)
 {
-    (void)arg;
-    pthread_barrier_wait(&gate);
-    void *run = RTMemPageAlloc(1);
-    atomic_store(&first_runs[atomic_fetch_add(&next_first_run, 1)], run);
+    size_t own = atomic_fetch_add(&arrived, 1);
+    /* A barrier would wake one thread after the other, by when the heap is made; so they spin. */
+    while (atomic_load(&arrived) < *(const size_t *)arg) {
+    }
+    atomic_store(&first_runs[own], RTMemPageAlloc(1));
     return NULL;
 }
 
-/* Must be the first test: the process's heap is made once. */
-static void first_use_by_all_threads_makes_one_heap(void **state)
+/* 0 if the first allocations of `count` threads at once come from one heap. */
+static int race_for_first_use(size_t count)
+{
+    run_threads(allocate_first, &count, count);
+    pageheap *heap = NULL;
+    for (size_t i = 0; i < count; i++) {
+        pageheap_run found;
+        if (!first_runs[i] || pageheap_find(first_runs[i], &found) != 0) {
+            return 1;
+        }
+        if (heap && heap != found.heap) {
+            return 2;
+        }
+        heap = found.heap;
+    }
+    return 0;
+}
+
+/* Must be the first test.  The heap is made once in a process, so that each try has a process of its own. */
+static void first_use_by_threads_at_once_makes_one_heap(void **state)
 {
     (void)state;
-    pthread_barrier_init(&gate, NULL, thread_count);
-    run_threads(allocate_first, NULL, thread_count);
-    pthread_barrier_destroy(&gate);
-    pageheap_run found;
-    pageheap *heap = NULL;
-    for (size_t i = 0; i < thread_count; i++) {
-        assert_non_null(first_runs[i]);
-        assert_int_equal(pageheap_find(first_runs[i], &found), 0);
-        assert_true(heap == NULL || heap == found.heap);
-        heap = found.heap;
-        RTMemPageFree(first_runs[i], 1);
+    for (int round = 0; round < first_use_rounds; round++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            alarm(20); /* a stuck child dies by SIGALRM, and the status tells */
+            _exit(race_for_first_use(round % 8 == 0 ? thread_count : 2));
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
     }
 }
 
@@ -177,7 +196,7 @@ static void a_child_forked_under_load_can_use_the_heap(void **state)
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
-            alarm(20); /* a stuck child dies by SIGALRM, and the status tells */
+            alarm(20);
             _exit(use_heap_as_child(run));
         }
         int status = 0;
@@ -203,7 +222,7 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name("iprt fork", fork_tests, NULL, NULL);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_use_by_all_threads_makes_one_heap),
+        cmocka_unit_test(first_use_by_threads_at_once_makes_one_heap),
         cmocka_unit_test(of_two_racing_frees_one_succeeds),
         cmocka_unit_test(of_two_racing_deletes_one_succeeds),
     };
