@@ -29,7 +29,8 @@ static const struct argp_option option_table[] = {
     { "rounds", KEY_ROUNDS, "N", 0, "Measure everything N times, the allocators in turn (default 5)", 0 },
     { "seconds", KEY_SECONDS, "S", 0,
       "Measure for S seconds each time, preparations not counted (default 0.12)", 0 },
-    { "filter", KEY_FILTER, "NAME", 0, "Only rows whose name contains NAME; may be given several times", 0 },
+    { "filter", KEY_FILTER, "NAME", 0,
+      "Only the row NAME, or all rows whose names contain it; may be given several times", 0 },
     { "allocators", KEY_ALLOCATORS, "LIST", 0, "Only these, separated by commas (default: all installed)",
       0 },
     { "spread", KEY_SPREAD, NULL, 0, "Show the least and the greatest round beside the median", 0 },
@@ -146,10 +147,26 @@ void options_parse(int argc, char **argv, struct options *ret_options)
     argp_parse(&parser, argc, argv, 0, NULL, ret_options);
 }
 
+/* A row's own name means that row alone, although longer names contain it. */
+static bool is_name_of_a_row(const char *text)
+{
+    const struct workload *workload;
+
+    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
+        for (size_t row = 0; row < workload_rows_count(workload); row++) {
+            if (strcmp(workload->rows[row].name, text) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 bool options_want_row(const struct options *options, const struct workload_row *row)
 {
     for (size_t i = 0; i < options->filters_count; i++) {
-        if (strstr(row->name, options->filters[i]) != NULL)
+        const char *filter = options->filters[i];
+
+        if (is_name_of_a_row(filter) ? strcmp(row->name, filter) == 0 : strstr(row->name, filter) != NULL)
             return true;
     }
     return options->filters_count == 0;

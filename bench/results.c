@@ -36,7 +36,8 @@ struct standing standing_of(const struct row_result *result)
             standing.best = series->peer;
         }
     }
-    if (best > 0)
+    /* Against a fixed target the others are company, not the measure. */
+    if (best > 0 && (standing.target == NULL || standing.target->kind == TARGET_TIMES_BEST))
         standing.over_best = standing.ours / best;
     if (standing.target != NULL)
         standing.verdict = judge(standing.target, &standing);

@@ -66,6 +66,7 @@ int workload_handoff(const struct workload_run *run, double *ret_values);
 
 /* workloads/resident.c: resident memory over live memory. */
 int workload_shifting(const struct workload_run *run, double *ret_values);
+int workload_leaping(const struct workload_run *run, double *ret_values);
 int workload_after_free(const struct workload_run *run, double *ret_values);
 int workload_after_free_long(const struct workload_run *run, double *ret_values);
 

@@ -150,5 +150,5 @@ int workload_scaling(const struct workload_run *run, double *ret_values)
 /* Longer: every thread must have had its turns on the few cores. */
 int workload_oversubscribed(const struct workload_run *run, double *ret_values)
 {
-    return compare(run, 2, 4 * run->budget_ns, &ret_values[0]);
+    return compare(run, 2, 2 * run->budget_ns, &ret_values[0]);
 }

@@ -63,21 +63,20 @@ static void drop_random(struct resident *resident)
 #define SHIFT_LIVE_PAGES (256 * PAGES_PER_MIB)
 #define SAMPLE_PAGES     (4 * PAGES_PER_MIB)
 
-/* Sizes uniform in [low, high] pages: from small to large and back, each unlike the one before. */
-static const struct phase {
+/* Sizes uniform in [low, high] pages. */
+struct phase {
     size_t low_pages;
     size_t high_pages;
-} phases[] = {
-    { 1, 4 }, { 8, 31 }, { 2, 6 }, { 32, 128 }, { 1, 31 }, { 128, 512 }, { 1, 1 }, { 16, 64 },
 };
 
-/* Replace one and a half times the live volume by runs of this phase: about a fifth of the older ones stays. */
-static bool run_phase(struct resident *resident, const struct phase *phase)
+/* Take runs of this phase's sizes, as much as `volume_pages` in all, and keep the live volume where it is by freeing
+ * random runs of any age. */
+static bool run_phase(struct resident *resident, const struct phase *phase, size_t volume_pages)
 {
     size_t added_pages = 0;
     size_t sampled_pages = 0;
 
-    while (added_pages < SHIFT_LIVE_PAGES / 2 * 3) {
+    while (added_pages < volume_pages) {
         size_t pages = rng_between(&resident->rng, phase->low_pages, phase->high_pages);
 
         while (resident->table.pages + pages > SHIFT_LIVE_PAGES)
@@ -94,18 +93,40 @@ static bool run_phase(struct resident *resident, const struct phase *phase)
     return true;
 }
 
-int workload_shifting(const struct workload_run *run, double *ret_values)
+static int run_phases(const struct workload_run *run, const struct phase *phases, size_t phases_count,
+                      size_t volume_pages, double *ret_peak_over_live)
 {
     struct resident resident;
 
-    if (start(&resident, run, SHIFT_LIVE_PAGES) != 0)
+    if (start(&resident, run, SHIFT_LIVE_PAGES) != 0 || !run_phase(&resident, &phases[0], SHIFT_LIVE_PAGES))
         return -1;
-    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
-        if (!run_phase(&resident, &phases[i]))
+    for (size_t i = 0; i < phases_count; i++) {
+        if (!run_phase(&resident, &phases[i], volume_pages))
             return -1;
     }
-    ret_values[0] = (double)resident.peak_bytes / (double)(resident.peak_pages * PEER_PAGE_BYTES);
+    *ret_peak_over_live = (double)resident.peak_bytes / (double)(resident.peak_pages * PEER_PAGE_BYTES);
     return 0;
+}
+
+/* Small runs come and go: half of the live volume is replaced in each phase. */
+int workload_shifting(const struct workload_run *run, double *ret_values)
+{
+    static const struct phase phases[] = {
+        { 1, 31 }, { 8, 31 }, { 16, 31 }, { 8, 31 }, { 1, 31 }, { 8, 31 }, { 16, 31 }, { 8, 31 },
+    };
+
+    return run_phases(run, phases, sizeof phases / sizeof phases[0], SHIFT_LIVE_PAGES / 2, &ret_values[0]);
+}
+
+/* Each phase unlike the one before, up to the size of a block; a fifth of the older runs outlives each. */
+int workload_leaping(const struct workload_run *run, double *ret_values)
+{
+    static const struct phase phases[] = {
+        { 1, 4 }, { 8, 31 }, { 2, 6 }, { 32, 128 }, { 1, 31 }, { 128, 512 }, { 1, 1 }, { 16, 64 },
+    };
+
+    return run_phases(run, phases, sizeof phases / sizeof phases[0], SHIFT_LIVE_PAGES / 2 * 3,
+                      &ret_values[0]);
 }
 
 /* ---- after most of the memory was freed -------------------------------------------------- */
