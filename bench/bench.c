@@ -247,8 +247,9 @@ int bench_command(int argc, char **argv)
     struct options options;
     struct session session = { .options = &options };
 
-    options_parse(argc, argv, &options);
+    /* Before anything else: the program may begin anew. */
     peer_make_room();
+    options_parse(argc, argv, &options);
     if (options.list) {
         list();
         return 0;

@@ -13,6 +13,7 @@
 /* Long enough that two readings of the clock are nothing, short enough to end on time. */
 #define CHUNK_NS        NS_PER_MS
 #define FIRST_CHUNK_OPS 64
+#define CHUNK_OPS_MAX   ((size_t)1 << 24)
 
 uint64_t clock_now_ns(void)
 {
@@ -48,7 +49,7 @@ double measure_ns_per_op(step_fn *step, void *state, uint64_t budget_ns, size_t 
         spent_ops += done_ops;
         if (warm)
             continue;
-        if (took_ns < CHUNK_NS)
+        if (took_ns < CHUNK_NS && chunk_ops < CHUNK_OPS_MAX)
             chunk_ops *= 2;
         warm = (spent_ns >= budget_ns / 4 && spent_ops >= warm_ops) || spent_ns >= 4 * budget_ns;
         if (warm)

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,10 +65,13 @@ static double parse_seconds(const char *text, struct argp_state *state)
     return seconds;
 }
 
-static void parse_allocators(char *list, struct options *options, struct argp_state *state)
+static void parse_allocators(const char *text, struct options *options, struct argp_state *state)
 {
+    char *list = strdup(text);
     char *rest = NULL;
 
+    if (list == NULL)
+        argp_failure(state, EXIT_FAILURE, ENOMEM, "--allocators");
     for (char *name = strtok_r(list, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
         const struct peer *peer = peer_named(name);
 
@@ -77,6 +81,7 @@ static void parse_allocators(char *list, struct options *options, struct argp_st
             argp_error(state, "more than %d allocators", RESULTS_PEERS_MAX);
         options->peers[options->peers_count++] = peer;
     }
+    free(list);
 }
 
 static void add_filter(const char *name, struct options *options, struct argp_state *state)

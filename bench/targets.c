@@ -2,7 +2,6 @@
 /* targets.c -- the one place where the promises are written. */
 #include "targets.h"
 
-#include <stddef.h>
 #include <string.h>
 
 static const struct target targets[] = {
@@ -36,11 +35,18 @@ static const struct target targets[] = {
     { "rss-4g-later", TARGET_AT_MOST, 1.10 },
 };
 
+const struct target *target_at(size_t index)
+{
+    return index < sizeof targets / sizeof targets[0] ? &targets[index] : NULL;
+}
+
 const struct target *target_for(const char *row)
 {
-    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
-        if (strcmp(targets[i].row, row) == 0)
-            return &targets[i];
+    const struct target *target;
+
+    for (size_t i = 0; (target = target_at(i)) != NULL; i++) {
+        if (strcmp(target->row, row) == 0)
+            return target;
     }
     return NULL;
 }

@@ -3,6 +3,8 @@
 #ifndef PH_BENCH_TARGETS_H
 #define PH_BENCH_TARGETS_H
 
+#include <stddef.h>
+
 enum target_kind {
     TARGET_TIMES_BEST, /* ours at most `limit` times the best peer's, lower being better */
     TARGET_AT_MOST,    /* ours at most `limit`, whatever the others do */
@@ -11,9 +13,14 @@ enum target_kind {
 
 struct target {
     const char *row; /* the name of a workload's row */
+#include <stddef.h>
+
     enum target_kind kind;
     double limit;
 };
+
+/* All of them; NULL after the last. */
+const struct target *target_at(size_t index);
 
 /* NULL if nothing was promised for the row. */
 const struct target *target_for(const char *row);

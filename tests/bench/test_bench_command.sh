@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The command line of `bench`: every kind of output, and every way to get it wrong.
+set -u
+bench=$1
+failures=0
+
+expect() { # STATUS PATTERN COMMAND...: the exit status, and a line of what it says
+    status=$1 pattern=$2
+    shift 2
+    text=$("$@" 2>&1)
+    got=$?
+    if [ "$got" != "$status" ] || ! printf '%s\n' "$text" | grep -q -e "$pattern"; then
+        printf 'FAILED: %s\n  status %s, not %s; or no line like "%s" in:\n%s\n' "$*" "$got" "$status" "$pattern" "$text"
+        failures=$((failures + 1))
+    fi
+}
+
+fast="--rounds 2 --seconds 0.005"
+# shellcheck disable=SC2086 # $fast is two options
+{
+    expect 0 '^  pair-1 ' "$bench" --list
+    expect 0 '^  mmap ' "$bench" --list
+    expect 0 'pair, 1 page .* ns ' "$bench" $fast --filter pair-1 --allocators pageheap,mmap,seed
+    expect 0 'pair, 1 page .*\.\.' "$bench" $fast --filter pair-1 --allocators mmap,seed --spread
+    expect 0 '"best_peer": "seed"' "$bench" $fast --filter pair-1 --allocators mmap,seed --json
+    expect 0 '^seed  *ok' "$bench" --self-test --allocators seed,mmap
+    expect 1 'no row of that name' "$bench" $fast --filter no-such-row
+    expect 2 "no allocator is called 'nobody'" "$bench" --allocators nobody
+    expect 2 'rounds is a number' "$bench" --rounds 0
+    expect 2 'rounds is a number' "$bench" --rounds -1
+    expect 2 'rounds is a number' "$bench" --rounds 3x
+    expect 2 'seconds is a number' "$bench" --seconds 0
+    expect 2 'seconds is a number' "$bench" --seconds nan
+    expect 2 'unexpected argument' "$bench" surplus
+    expect 2 'unrecognized option' "$bench" --no-such-option
+}
+
+# A row's full name means that row alone.
+# shellcheck disable=SC2086
+rows=$("$bench" $fast --filter bulk-1000 --allocators seed --json | grep -c '"title"')
+if [ "$rows" != 1 ]; then
+    printf 'FAILED: --filter bulk-1000 gave %s rows\n' "$rows"
+    failures=$((failures + 1))
+fi
+
+# shellcheck disable=SC2086
+if command -v python3 >/dev/null; then
+    "$bench" $fast --filter pair --allocators seed,mmap --json | python3 -c '
+import json, sys
+document = json.load(sys.stdin)
+assert len(document["rows"]) == 5
+assert all(len(row["allocators"]["seed"]["rounds"]) == 2 for row in document["rows"])' || failures=$((failures + 1))
+fi
+
+[ "$failures" = 0 ] && echo "all as expected"
+exit "$failures"

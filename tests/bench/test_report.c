@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* test_report.c -- tables, summaries, numbers, and what results say of targets. */
+#include "bench/peers/peers_all.h"
+#include "bench/report.h"
+#include "bench/results.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void summarises(void **state)
+{
+    const double odd[] = { 5, 1, 3 };
+    const double even[] = { 4, 1, 2, 9 };
+    struct spread spread = spread_of(odd, 3);
+
+    (void)state;
+    assert_true(spread.min == 1 && spread.median == 3 && spread.max == 5 && spread.count == 3);
+    spread = spread_of(even, 4);
+    assert_true(spread.min == 1 && spread.median == 3 && spread.max == 9);
+    assert_int_equal(spread_of(NULL, 0).count, 0);
+    assert_true(odd[0] == 5);
+}
+
+static void prints_a_table(void **state)
+{
+    char *text = NULL;
+    size_t text_bytes = 0;
+    FILE *out = open_memstream(&text, &text_bytes);
+    struct report_table *table = report_create(out);
+
+    (void)state;
+    report_column(table, "name", REPORT_LEFT, 0);
+    report_column(table, "ns", REPORT_RIGHT, 5);
+    report_cell(table, REPORT_PLAIN, "%s", "caf\xc3\xa9 au lait");
+    report_cell(table, REPORT_GOOD, "%d", 42);
+    report_cell(table, REPORT_PLAIN, "%s", "x");
+    report_end_row(table);
+    report_end_row(table);
+    report_flush(table);
+    report_cell(table, REPORT_PLAIN, "%s", "later");
+    report_destroy(table);
+    fclose(out);
+    assert_string_equal(text, "name             ns\n"
+                              "-------------------\n"
+                              "caf\xc3\xa9 au lait     42\n"
+                              "x                  \n"
+                              "later              \n");
+    free(text);
+}
+
+static void writes_numbers(void **state)
+{
+    char text[REPORT_NUMBER_CHARS];
+
+    (void)state;
+    assert_string_equal(report_number(text, 4.214), "4.21");
+    assert_string_equal(report_number(text, 9.999), "10.0");
+    assert_string_equal(report_number(text, 52.34), "52.3");
+    assert_string_equal(report_number(text, 1163.2), "1163");
+    assert_string_equal(report_number(text, NAN), "-");
+    assert_string_equal(report_bytes(text, 512), "512 B");
+    assert_string_equal(report_bytes(text, 65536), "64.0 KiB");
+    assert_string_equal(report_bytes(text, 1.5 * 1024 * 1024 * 1024), "1.50 GiB");
+}
+
+static void judges_by_the_best_peer(void **state)
+{
+    const struct workload_row row = { "pair-1", "pair", "ns" };
+    double ours[] = { 7, 5, 6 };
+    double slow[] = { 90, 100, 110 };
+    double fast[] = { 8, 7.9, 30 };
+    struct row_result result = {
+        .row = &row,
+        .series = { { .peer = &peer_pageheap, .values = ours, .count = 3 },
+                    { .peer = &peer_mmap, .values = slow, .count = 3 },
+                    { .peer = &peer_tcmalloc, .values = fast, .count = 3 },
+                    { .peer = &peer_seed, .outcome = OUTCOME_CRASHED } },
+        .series_count = 4,
+    };
+    struct standing standing = standing_of(&result);
+
+    (void)state;
+    assert_ptr_equal(standing.best, &peer_tcmalloc);
+    assert_true(standing.over_best == 0.75);
+    assert_int_equal(standing.verdict, VERDICT_OK);
+    ours[0] = ours[1] = ours[2] = 6.1;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
+    result.series[0].count = 0;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_NONE);
+}
+
+static void judges_by_a_limit(void **state)
+{
+    const struct workload_row most = { "rss-trim", "", "x" };
+    const struct workload_row least = { "scale-2", "", "x" };
+    double ours[] = { 1.5 };
+    double theirs[] = { 99 };
+    struct row_result result = { .row = &most,
+                                 .series = { { .peer = &peer_pageheap, .values = ours, .count = 1 },
+                                             { .peer = &peer_seed, .values = theirs, .count = 1 } },
+                                 .series_count = 2 };
+
+    (void)state;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
+    ours[0] = 1.02;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_OK);
+    result.row = &least;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
+    ours[0] = 1.8;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_OK);
+}
+
+/* A target for a row that nobody measures would be a promise that nobody keeps. */
+static void every_target_has_its_row(void **state)
+{
+    const struct target *target;
+
+    (void)state;
+    for (size_t i = 0; (target = target_at(i)) != NULL; i++) {
+        const struct workload *workload;
+        bool found = false;
+
+        for (size_t j = 0; (workload = workload_at(j)) != NULL; j++) {
+            for (size_t row = 0; row < workload_rows_count(workload); row++)
+                found = found || strcmp(workload->rows[row].name, target->row) == 0;
+        }
+        if (!found)
+            fail_msg("no row is called %s", target->row);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(summarises),        cmocka_unit_test(prints_a_table),
+        cmocka_unit_test(writes_numbers),    cmocka_unit_test(judges_by_the_best_peer),
+        cmocka_unit_test(judges_by_a_limit), cmocka_unit_test(every_target_has_its_row),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
