@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define DEMO_ROUNDS    3
-#define DEMO_BUDGET_MS 120
+#define DEMO_BUDGET_MS 80
 
 enum option_key { KEY_TRACES = 't', KEY_NO_BENCH = 256, KEY_NO_PROGRESS };
 

@@ -6,6 +6,7 @@
 #include "bench/syscount.h"
 
 #define SAMPLE_EVENTS 4096u
+#define CLOCK_EVENTS  64u
 
 /* Where a replay keeps its runs. */
 struct replay {
@@ -126,17 +127,40 @@ json_t *pass_memory(const void *ctx)
                      (json_int_t)failed_allocs);
 }
 
+/* Count until the budget is used up: a stop for each system call takes long where each event makes one.
+ * Returns how many events were replayed. */
+static uint64_t replay_counting(const struct pass *pass, void **runs, uint64_t *ret_calls)
+{
+    uint64_t end_ns = clock_now_ns() + pass->budget_ns;
+    uint64_t calls_before = syscount_now();
+    uint64_t i;
+
+    for (i = 0; i < pass->trace->info.event_count; i++) {
+        const struct trace_event *event = &pass->trace->events[i];
+        void **run = &runs[event->slot];
+
+        if (event->pages > 0)
+            *run = pass->peer->alloc((size_t)event->pages);
+        else if (*run != NULL)
+            pass->peer->release(*run, (size_t)-event->pages);
+        /* The clock is read without a system call. */
+        if (i % CLOCK_EVENTS == CLOCK_EVENTS - 1 && clock_now_ns() > end_ns)
+            break;
+    }
+    *ret_calls = syscount_now() - calls_before;
+    return i < pass->trace->info.event_count ? i + 1 : i;
+}
+
 json_t *pass_calls(const void *ctx)
 {
     const struct pass *pass = ctx;
-    uint64_t calls_before, calls;
+    uint64_t counted_events, calls;
     struct replay replay;
 
     if (prepare(&replay, pass) != 0 || syscount_start() != 0)
         return NULL;
-    calls_before = syscount_now();
-    replay_events(pass, replay.runs);
-    calls = syscount_now() - calls_before;
+    counted_events = replay_counting(pass, replay.runs, &calls);
     syscount_stop();
-    return json_pack("{s:I}", "system_calls", (json_int_t)calls);
+    return json_pack("{s:I, s:I}", "system_calls", (json_int_t)calls, "counted_events",
+                     (json_int_t)counted_events);
 }

@@ -8,7 +8,8 @@
  *            a repetition is freed outside the time.      { "ns_per_event", "loops", "failed_allocs" }
  *   memory   Once; each page of each run is written when the run is allocated.
  *            { "peak_live_bytes", "peak_resident_bytes", "end_resident_bytes", "page_faults", "failed_allocs" }
- *   calls    Once, under a tracer, in file order on one thread.                            { "system_calls" }
+ *   calls    Under a tracer, in file order on one thread, until all events are replayed or the budget is used up.
+ *            { "system_calls", "counted_events" }
  *
  * The replay's own arrays are resident before anything is measured, and nothing but the peer allocates.
  */
@@ -23,7 +24,7 @@
 struct pass {
     const struct peer *peer;
     const struct trace *trace;
-    uint64_t budget_ns; /* timing: how long at least */
+    uint64_t budget_ns; /* timing: how long at least; calls: how long at most */
     bool with_threads;
 };
 

@@ -35,6 +35,7 @@ struct replay_cell {
     double end_resident_bytes;
     double page_faults;
     double system_calls;
+    bool is_calls_estimate; /* counted in part of the trace, and scaled */
     double failed_allocs;
 };
 

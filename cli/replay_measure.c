@@ -2,8 +2,8 @@
 /* replay_measure.c -- which passes run when.
  *
  * Timing passes run alone, in rounds: peer A, B, C, then A, B, C again, so that a busy moment of the machine
- * hits all of them.  The other passes count, they do not time, and mostly wait: those of one trace run side by
- * side, as many as there are processors and as fit into memory.
+ * hits all of them.  The other passes count, they do not time, and half of them mostly wait: those of one trace
+ * run side by side, two for each processor if they fit into memory.
  */
 #include "replay.h"
 
@@ -20,7 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JOBS_MAX 8
+#define JOBS_MAX        8
+#define CALLS_BUDGET_NS (2 * NS_PER_SECOND)
 
 enum job_kind { JOB_MEMORY, JOB_CALLS, JOB_KINDS };
 
@@ -133,6 +134,18 @@ static double available_bytes(void)
     return (double)available_kib * 1024;
 }
 
+/* A count that was cut short is scaled to all events: such peers make about as many calls for each event. */
+static void take_calls(const struct replay_trace *trace, struct replay_cell *cell, const json_t *result)
+{
+    double events = (double)trace->trace.info.event_count;
+    double counted_events = number_of(result, "counted_events");
+
+    cell->system_calls = number_of(result, "system_calls");
+    cell->is_calls_estimate = counted_events < events;
+    if (cell->is_calls_estimate)
+        cell->system_calls = floor(cell->system_calls * events / counted_events + 0.5);
+}
+
 static void take_result(struct replay *replay, struct replay_trace *trace, struct job *job)
 {
     struct replay_cell *cell = &trace->cells[job->peer_index];
@@ -143,7 +156,7 @@ static void take_result(struct replay *replay, struct replay_trace *trace, struc
     if (result == NULL) {
         note_failure(replay, trace, job->pass.peer, job_names[job->kind], reason);
     } else if (job->kind == JOB_CALLS) {
-        cell->system_calls = number_of(result, "system_calls");
+        take_calls(trace, cell, result);
     } else {
         cell->peak_live_bytes = number_of(result, "peak_live_bytes");
         cell->peak_resident_bytes = number_of(result, "peak_resident_bytes");
@@ -168,8 +181,8 @@ static void measure_counts(struct replay *replay, struct replay_trace *trace, st
     struct job jobs[JOBS_MAX] = { 0 };
     double needed_bytes = 1.5 * (double)trace->trace.info.peak_live_pages * REPLAY_PAGE_BYTES;
     double room_bytes = 0.8 * available_bytes();
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t slots = processors > JOBS_MAX ? JOBS_MAX : processors < 1 ? 1 : (size_t)processors;
+    long wanted_jobs = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+    size_t slots = wanted_jobs > JOBS_MAX ? JOBS_MAX : wanted_jobs < 1 ? 1 : (size_t)wanted_jobs;
     bool fits = needed_bytes <= room_bytes;
     size_t next = 0;
 
@@ -179,8 +192,8 @@ static void measure_counts(struct replay *replay, struct replay_trace *trace, st
     while (slots > 1 && (double)slots * needed_bytes > room_bytes)
         slots--;
     for (size_t number = 0; number < JOB_KINDS * replay->peers_count; number++) {
-        enum job_kind kind = number < replay->peers_count ? JOB_MEMORY : JOB_CALLS;
-        size_t peer_index = number % replay->peers_count;
+        enum job_kind kind = number % JOB_KINDS;
+        size_t peer_index = number / JOB_KINDS;
         struct job *job = &jobs[next];
 
         announce(progress, trace, replay->peers[peer_index], job_names[kind]);
@@ -190,8 +203,8 @@ static void measure_counts(struct replay *replay, struct replay_trace *trace, st
             take_result(replay, trace, job);
         job->kind = kind;
         job->peer_index = peer_index;
-        job->pass =
-            (struct pass){ replay->peers[peer_index], &trace->trace, 0, replay->options->with_threads };
+        job->pass = (struct pass){ replay->peers[peer_index], &trace->trace, CALLS_BUDGET_NS,
+                                   replay->options->with_threads };
         job->is_running = worker_start(&job->worker, job_functions[kind], &job->pass) == 0;
         if (!job->is_running)
             note_failure(replay, trace, job->pass.peer, job_names[kind], strerror(errno));

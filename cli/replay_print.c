@@ -118,13 +118,13 @@ static json_t *json_cell(const struct peer *peer, const struct replay_cell *cell
     double ratio =
         cell->peak_live_bytes > 0 ? cell->peak_resident_bytes / cell->peak_live_bytes : (double)NAN;
 
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocator", peer->name, "ns_per_event",
-                     json_spread(&cell->ns_per_event, cell->rounds_ns), "resident_ratio",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "allocator", peer->name,
+                     "ns_per_event", json_spread(&cell->ns_per_event, cell->rounds_ns), "resident_ratio",
                      json_measured(ratio), "peak_live_bytes", json_measured(cell->peak_live_bytes),
                      "peak_resident_bytes", json_measured(cell->peak_resident_bytes), "end_resident_bytes",
                      json_measured(cell->end_resident_bytes), "page_faults", json_measured(cell->page_faults),
-                     "system_calls", json_measured(cell->system_calls), "failed_allocs",
-                     json_measured(cell->failed_allocs));
+                     "system_calls", json_measured(cell->system_calls), "system_calls_is_estimate",
+                     (int)cell->is_calls_estimate, "failed_allocs", json_measured(cell->failed_allocs));
 }
 
 static json_t *json_trace(const struct replay *replay, const struct replay_trace *trace)
