@@ -54,6 +54,7 @@ size_t workload_rows_count(const struct workload *workload);
 int workload_pair(const struct workload_run *run, double *ret_values);
 int workload_bulk(const struct workload_run *run, double *ret_values);
 int workload_churn(const struct workload_run *run, double *ret_values);
+int workload_mixed_churn(const struct workload_run *run, double *ret_values);
 int workload_growth(const struct workload_run *run, double *ret_values);
 
 /* workloads/parallel.c: nanoseconds and ratios, several threads. */

@@ -6,11 +6,15 @@
 
 #include <math.h>
 
+/* Sizes are drawn from a table where computing one would cost as much as what is measured. */
+#define MIX_SIZES 4096
+
 struct serial {
     const struct peer *peer;
     struct live_table table;
     struct rng rng;
     size_t pages_max;
+    uint16_t *mix; /* MIX_SIZES sizes in pages; NULL if sizes are uniform */
 };
 
 /* The calls are read into locals: what is measured must not depend on what the compiler knows of the structs. */
@@ -111,6 +115,51 @@ int workload_churn(const struct workload_run *run, double *ret_values)
         return -1;
     /* Only after each run was replaced about twice is the order of the first fill forgotten. */
     ret_values[0] = measure_ns_per_op(step_churn, &serial, run->budget_ns, 2 * live_runs);
+    return isnan(ret_values[0]) ? -1 : 0;
+}
+
+/* The same with sizes from the table. */
+static size_t step_mixed_churn(void *state, size_t ops)
+{
+    struct serial *serial = state;
+    struct live_run *runs = serial->table.runs;
+    void *(*alloc)(size_t) = serial->peer->alloc;
+    void (*release)(void *, size_t) = serial->peer->release;
+    size_t count = serial->table.count;
+    const uint16_t *mix = serial->mix;
+    struct rng rng = serial->rng;
+
+    for (size_t i = 0; i < ops; i++) {
+        struct live_run *live = &runs[rng_below(&rng, count)];
+        size_t pages = mix[rng_below(&rng, MIX_SIZES)];
+
+        release(live->run, live->pages);
+        live->run = alloc(pages);
+        live->pages = pages;
+        if (live->run == NULL)
+            return 0;
+    }
+    serial->rng = rng;
+    return ops;
+}
+
+/* As real programs ask: one run in n has n pages or more. */
+int workload_mixed_churn(const struct workload_run *run, double *ret_values)
+{
+    struct serial serial = { .peer = run->peer, .rng = rng_seeded(run->seed) };
+    size_t live_runs = run->workload->live_runs;
+    size_t pages_max = run->workload->pages_max;
+
+    serial.mix = resident_array(MIX_SIZES * sizeof *serial.mix);
+    if (serial.mix == NULL || live_table_create(&serial.table, run->peer, live_runs) != 0)
+        return -1;
+    for (size_t i = 0; i < MIX_SIZES; i++)
+        serial.mix[i] = (uint16_t)(pages_max / (1 + rng_below(&serial.rng, pages_max)));
+    while (serial.table.count < live_runs) {
+        if (!live_table_add(&serial.table, serial.mix[rng_below(&serial.rng, MIX_SIZES)]))
+            return -1;
+    }
+    ret_values[0] = measure_ns_per_op(step_mixed_churn, &serial, run->budget_ns, 2 * live_runs);
     return isnan(ret_values[0]) ? -1 : 0;
 }
 
