@@ -17,6 +17,8 @@ static const struct target targets[] = {
     { "churn31-2threads", TARGET_TIMES_BEST, 0.9 },
     { "churn512-2000", TARGET_TIMES_BEST, 0.75 },
     { "churn512-20000", TARGET_TIMES_BEST, 0.5 },
+    { "mixed512-2000", TARGET_TIMES_BEST, 0.75 },
+    { "mixed512-20000", TARGET_TIMES_BEST, 0.5 },
     { "handoff", TARGET_TIMES_BEST, 0.9 },
     { "rss-shifting", TARGET_AT_MOST, 1.03 },
     { "rss-idle", TARGET_AT_MOST, 1.10 },
