@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/misuse.h"
+
+#include <string.h>
+
+typedef struct line {
+    char text[200];
+    size_t length;
+} line;
+
+static void put_text(line *line, const char *text)
+{
+    size_t length = strlen(text);
+    size_t room = sizeof line->text - line->length;
+    length = length < room ? length : room;
+    memcpy(line->text + line->length, text, length);
+    line->length += length;
+}
+
+/* No formatting functions: this may run inside malloc. */
+static void put_number(line *line, uint64_t number, unsigned base)
+{
+    char digits[32];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do
+        digits[--at] = "0123456789abcdef"[number % base];
+    while ((number /= base) != 0);
+    put_text(line, digits + at);
+}
+
+int ph_judge(const pageheap *heap, int code, const char *call, const void *address, size_t pages)
+{
+    if (PH_LIKELY(code == 0) || !ph_heap_is_valid(heap) || !(heap->flags & PAGEHEAP_FATAL_MISUSE))
+        return code;
+    line line = { .length = 0 };
+    put_text(&line, "pageheap: ");
+    put_text(&line, call);
+    put_text(&line, " of ");
+    put_number(&line, pages, 10);
+    put_text(&line, " pages at 0x");
+    put_number(&line, (uintptr_t)address, 16);
+    put_text(&line, ": ");
+    put_text(&line, pageheap_strerror(code));
+    put_text(&line, "\n");
+    ph_os_complain(line.text, line.length);
+    ph_os_abort();
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* misuse.h -- what happens when a caller is refused. */
+#ifndef PH_API_MISUSE_H
+#define PH_API_MISUSE_H
+
+#include <stddef.h>
+
+#include "heap/heap.h"
+
+/* Hand `code` on; if it is a refusal and the heap wants that to be fatal, one line and the end. */
+int ph_judge(const pageheap *heap, int code, const char *call, const void *address, size_t pages);
+
+#endif

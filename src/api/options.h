@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PH_API_OPTIONS_H
+#define PH_API_OPTIONS_H
+
+#include "pageheap/pageheap.h"
+
+/* Complete and judge options: what the caller leaves 0 comes from PAGEHEAP_CONF, what that leaves out from
+ * the defaults.  0 or -EINVAL. */
+int ph_options_resolve(const pageheap_options *options, pageheap_options *ret_full);
+
+/* Read "key:value,key:value" into *options; a malformed or unknown entry is skipped and makes the result
+ * -EINVAL. */
+int ph_options_parse(const char *text, pageheap_options *options);
+
+#endif

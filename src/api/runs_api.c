@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* runs_api.c -- the public calls on runs: arguments are judged here, then one call down. */
+#include "api/misuse.h"
+#include "api/fast.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "pageheap/pageheap.h"
+
+#define ALLOC_FLAGS (PAGEHEAP_ZERO | PAGEHEAP_LOCKED | PAGEHEAP_NODUMP | PAGEHEAP_POPULATE | PAGEHEAP_GUARD)
+
+/* More than any machine has, and small enough that no sum of page counts and alignments wraps. */
+#define BYTES_MAX (UINT64_C(1) << PH_ADDRESS_LOG2)
+
+static void *fail(int error)
+{
+    errno = error;
+    return NULL;
+}
+
+static bool is_possible(const pageheap *heap, uint64_t pages)
+{
+    return pages <= BYTES_MAX >> heap->page_log2;
+}
+
+/* ---- alloc ----------------------------------------------------------------------------- */
+
+/* What the flags ask of the contents; outside of every lock. */
+static void *finish(const pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flags)
+{
+    void *base = (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
+    size_t bytes = (size_t)pages << heap->page_log2;
+    ph_os_unpoison(base, bytes);
+    if ((flags & PAGEHEAP_ZERO) && !(run & PH_RUN_CLEAN))
+        ph_os_clear(base, bytes);
+    if (flags & PAGEHEAP_POPULATE)
+        (void)ph_os.advise(base, bytes,
+                           PH_ADVICE_POPULATE); /* a wish: the first touch backs what it misses */
+    return base;
+}
+
+static uintptr_t alloc_plain(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+{
+    if (pages <= heap->block_pages && align_bytes <= PH_BLOCK_BYTES) {
+        uint64_t align_pages = ph_max_u64(align_bytes >> heap->page_log2, 1);
+        return ph_run_alloc(heap, (unsigned)pages, (unsigned)align_pages);
+    }
+    if (pages <= PH_REGION_PAGES_MAX(heap))
+        return ph_large_alloc(heap, pages, align_bytes);
+    return ph_huge_alloc(heap, pages, align_bytes);
+}
+
+static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags,
+                           const char *tag)
+{
+    uintptr_t run;
+    if (!ph_heap_is_valid(heap) || pages == 0 || (flags & ~ALLOC_FLAGS) != 0)
+        return fail(EINVAL);
+    if (align_bytes > PH_WINDOW_BYTES || (align_bytes & (align_bytes - 1)) != 0)
+        return fail(EINVAL);
+    if (!is_possible(heap, pages))
+        return fail(ENOMEM);
+    if ((flags & PH_FLAGS_SPECIAL) != 0 || tag != NULL)
+        run = (uintptr_t)ph_special_alloc(heap, pages, align_bytes, flags, tag);
+    else
+        run = alloc_plain(heap, pages, align_bytes);
+    if (run == 0)
+        return fail(ENOMEM);
+    return finish(heap, run, pages, flags);
+}
+
+static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
+{
+    return alloc_checked(heap, pages, 0, flags, NULL);
+}
+
+void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
+{
+    if (PH_LIKELY(heap != NULL && pages - 1 < PH_BLOCK_PAGES_MAX && (flags & ~PAGEHEAP_ZERO) == 0)) {
+        ph_front *front = ph_fast_front(heap);
+        bool ticks = false;
+        uintptr_t run = PH_LIKELY(front != NULL) ? ph_fast_alloc(front, pages, &ticks) : 0;
+        if (PH_LIKELY(run != 0)) {
+            if (PH_UNLIKELY(ticks))
+                ph_heap_tick(heap, front);
+            if (PH_UNLIKELY(PH_HAS_ASAN || (flags != 0)))
+                return finish(heap, run, pages, flags);
+            return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
+        }
+    }
+    return alloc_slow(heap, pages, flags);
+}
+
+void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, uint32_t flags)
+{
+    if (align_bytes == 0)
+        return fail(EINVAL);
+    return alloc_checked(heap, pages, align_bytes, flags, NULL);
+}
+
+void *pageheap_alloc_tagged(pageheap *heap, size_t pages, uint32_t flags, const char *tag)
+{
+    return alloc_checked(heap, pages, 0, flags, tag);
+}
+
+size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **ret_runs, size_t count)
+{
+    size_t done = 0;
+    if (ret_runs == NULL && count != 0) {
+        errno = EINVAL;
+        return 0;
+    }
+    while (done < count && (ret_runs[done] = pageheap_alloc(heap, pages, flags)) != NULL)
+        done++;
+    return done;
+}
+
+/* ---- free ------------------------------------------------------------------------------ */
+
+static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
+{
+    int code;
+    if (run == NULL)
+        return 0;
+    if (!ph_heap_is_valid(heap) || pages == 0)
+        code = PAGEHEAP_EINVAL;
+    else if (!is_possible(heap, pages))
+        code = PAGEHEAP_ERANGE;
+    else
+        code = ph_run_free(heap, (uintptr_t)run, pages);
+    return ph_judge(heap, code, "free", run, pages);
+}
+
+int pageheap_free(pageheap *heap, void *run, size_t pages)
+{
+    if (PH_LIKELY(heap != NULL && pages - 1 < 64)) {
+        ph_front *front = ph_fast_front(heap);
+        if (PH_LIKELY(front != NULL && ph_fast_free(front, (uintptr_t)run, pages))) {
+            if (PH_HAS_ASAN)
+                ph_os_poison(run, pages << heap->page_log2);
+            return 0;
+        }
+    }
+    return free_slow(heap, run, pages);
+}
+
+int pageheap_free_unsized(pageheap *heap, void *run)
+{
+    if (run == NULL)
+        return 0;
+    int code = ph_heap_is_valid(heap) ? ph_run_free(heap, (uintptr_t)run, 0) : PAGEHEAP_EINVAL;
+    return ph_judge(heap, code, "free_unsized", run, 0);
+}
+
+size_t pageheap_free_many(pageheap *heap, void *const *runs, size_t pages, size_t count)
+{
+    size_t accepted = 0;
+    for (size_t i = 0; runs != NULL && i < count; i++)
+        accepted += pageheap_free(heap, runs[i], pages) == 0;
+    return accepted;
+}
+
+/* ---- reshape --------------------------------------------------------------------------- */
+
+/* The run that begins at `run` and has `pages` pages, or the code that free would give. */
+static int find_exact(pageheap *heap, const void *run, size_t pages, pageheap_run *ret_found)
+{
+    if (!ph_heap_is_valid(heap) || pages == 0 || ((uintptr_t)run & (ph_heap_page_bytes(heap) - 1)) != 0)
+        return PAGEHEAP_EINVAL;
+    if (!is_possible(heap, pages))
+        return PAGEHEAP_ERANGE;
+    int code = ph_run_find((uintptr_t)run, ret_found);
+    if (code != 0)
+        return code;
+    if (ret_found->heap != heap)
+        return PAGEHEAP_ENOTOURS;
+    return ret_found->start == run && ret_found->pages == pages ? 0 : PAGEHEAP_EBADRUN;
+}
+
+static void *move_run(pageheap *heap, const pageheap_run *old, size_t new_pages, uint32_t flags)
+{
+    uint32_t kept = old->flags & PH_FLAGS_SPECIAL;
+    char *moved = alloc_checked(heap, new_pages, 0, kept, old->tag);
+    if (moved == NULL)
+        return NULL;
+    size_t old_bytes = old->pages << heap->page_log2;
+    size_t new_bytes = new_pages << heap->page_log2;
+    ph_os_copy(moved, old->start, old_bytes < new_bytes ? old_bytes : new_bytes);
+    if ((flags & PAGEHEAP_ZERO) && new_bytes > old_bytes)
+        ph_os_clear(moved + old_bytes, new_bytes - old_bytes);
+    if (pageheap_free(heap, old->start, old->pages) != 0) { /* freed by another thread meanwhile: misuse */
+        (void)pageheap_free(heap, moved, new_pages);
+        return fail(EINVAL);
+    }
+    return moved;
+}
+
+void *pageheap_resize(pageheap *heap, void *run, size_t pages, size_t new_pages, uint32_t flags)
+{
+    pageheap_run found;
+    bool is_clean = false;
+    if ((flags & ~(PAGEHEAP_ZERO | PAGEHEAP_MAYMOVE)) != 0 || new_pages == 0)
+        return fail(EINVAL);
+    int code = find_exact(heap, run, pages, &found);
+    if (code != 0)
+        return (void)ph_judge(heap, code, "resize", run, pages), fail(EINVAL);
+    if (new_pages == pages)
+        return run;
+    if (!is_possible(heap, new_pages))
+        return fail(ENOMEM);
+    size_t old_bytes = pages << heap->page_log2;
+    code = ph_run_resize(heap, (uintptr_t)run, pages, new_pages, &is_clean);
+    if (code == 0) {
+        if (new_pages > pages)
+            finish(heap, ((uintptr_t)run + old_bytes) | (is_clean ? PH_RUN_CLEAN : 0), new_pages - pages,
+                   flags);
+        return run;
+    }
+    if (!(flags & PAGEHEAP_MAYMOVE))
+        return fail(ENOMEM);
+    return move_run(heap, &found, new_pages, flags);
+}
+
+int pageheap_split(pageheap *heap, void *run, size_t pages, size_t head_pages)
+{
+    pageheap_run found;
+    if (head_pages == 0 || head_pages >= pages)
+        return PAGEHEAP_EINVAL;
+    int code = find_exact(heap, run, pages, &found);
+    if (code == 0)
+        code = ph_run_split(heap, (uintptr_t)run, pages, head_pages);
+    return ph_judge(heap, code, "split", run, pages);
+}
+
+int pageheap_join(pageheap *heap, void *head, size_t head_pages, void *tail, size_t tail_pages)
+{
+    pageheap_run found;
+    int code = find_exact(heap, head, head_pages, &found);
+    if (code == 0)
+        code = find_exact(heap, tail, tail_pages, &found);
+    if (code == 0)
+        code = ph_run_join(heap, (uintptr_t)head, head_pages, (uintptr_t)tail, tail_pages);
+    return ph_judge(heap, code, "join", head, head_pages);
+}
+
+int pageheap_discard(pageheap *heap, void *addr, size_t pages)
+{
+    pageheap_run found;
+    if (!ph_heap_is_valid(heap) || pages == 0 || ((uintptr_t)addr & (ph_heap_page_bytes(heap) - 1)) != 0)
+        return PAGEHEAP_EINVAL;
+    if (!is_possible(heap, pages))
+        return PAGEHEAP_ERANGE;
+    int code = ph_run_find((uintptr_t)addr, &found);
+    size_t bytes = pages << heap->page_log2;
+    if (code == 0 && found.heap != heap)
+        code = PAGEHEAP_ENOTOURS;
+    if (code == 0 && (size_t)((char *)addr - (char *)found.start) + bytes > found.pages << heap->page_log2)
+        code = PAGEHEAP_EBADRUN;
+    if (code != 0)
+        return ph_judge(heap, code, "discard", addr, pages);
+    if (ph_heap_note(heap, ph_os.advise(addr, bytes, PH_ADVICE_DISCARD)) != 0)
+        ph_os_clear(addr, bytes); /* locked memory, say: zero is the promise, RAM the hope */
+    return 0;
+}
+
+int pageheap_find(const void *addr, pageheap_run *ret_run)
+{
+    return ret_run == NULL ? PAGEHEAP_EINVAL : ph_run_find((uintptr_t)addr, ret_run);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* compiler.h -- what C11 does not say and both gcc and clang do.  The only header with compiler tests. */
+#ifndef PH_BASE_COMPILER_H
+#define PH_BASE_COMPILER_H
+
+#define PH_LIKELY(condition)   __builtin_expect(!!(condition), 1)
+#define PH_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+#define PH_NOINLINE            __attribute__((noinline))
+#define PH_ALWAYS_INLINE       inline __attribute__((always_inline))
+#define PH_COLD                __attribute__((noinline, cold))
+#define PH_ALIGNED(n)          __attribute__((aligned(n)))
+
+/* Initial-exec: one instruction from the thread pointer.  The library has 8 such bytes, which fit the
+ * room that the C library keeps for dlopen. */
+#define PH_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define PH_HAS_ASAN 1
+#else
+#define PH_HAS_ASAN 0
+#endif
+
+/* A cache line on every machine we run on; only speed depends on it. */
+#define PH_LINE_BYTES 64
+
+#if defined(__x86_64__) || defined(__i386__)
+#define ph_cpu_relax() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define ph_cpu_relax() __asm__ volatile("yield" ::: "memory")
+#else
+#define ph_cpu_relax() __asm__ volatile("" ::: "memory")
+#endif
+
+#endif

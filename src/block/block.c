@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* block.c -- one 2 MiB block: the moment a page changes hands.
+ *
+ * This file knows no heap, no thread and no system: the caller brings the lock and the record, so every
+ * path here is tested by itself.  The invariants stand in block.h.
+ *
+ * longest_pages is exact after every call.  Taking from a hole that is not the longest leaves it alone;
+ * giving back measures only the hole that grew; only cutting the longest hole recounts the block.
+ */
+#include "block/block.h"
+
+#include "base/assert.h"
+#include "block/runsearch.h"
+
+void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean)
+{
+    block->number = (uint32_t)(base >> PH_BLOCK_LOG2);
+    block->page_log2 = (uint8_t)page_log2;
+    unsigned pages = ph_block_pages(block);
+    block->words = (uint8_t)(pages < 64 ? 1 : pages / 64);
+    block->unused_pages = (uint16_t)pages;
+    block->longest_pages = (uint16_t)pages;
+    block->clean_pages = (uint16_t)(clean ? pages : 0);
+    uint64_t present = ph_low_mask(pages);
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
+        uint64_t here = w < block->words ? present : 0;
+        ph_store_relaxed(&block->used[w], ~here);
+        ph_store_relaxed(&block->tags[w].mark, 0);
+        ph_store_relaxed(&block->tags[w].last, clean ? here : 0);
+        ph_store_relaxed(&block->remote[w], 0);
+    }
+}
+
+void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS])
+{
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        ret_bits[w] = ~ph_load_relaxed(&block->used[w]);
+}
+
+void ph_block_dirty_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS])
+{
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        ret_bits[w] = ~(ph_load_relaxed(&block->used[w]) | ph_load_relaxed(&block->tags[w].last));
+}
+
+int ph_block_find(const ph_block *block, unsigned from, unsigned pages)
+{
+    uint64_t unused[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    return ph_runsearch_first(unused, block->words, from, pages);
+}
+
+int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages)
+{
+    uint64_t unused[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    return ph_runsearch_stepped(unused, block->words, 0, align_pages, pages);
+}
+
+/* The bits of [first, first + pages) that lie in word w. */
+static inline uint64_t range_in_word(unsigned w, unsigned first, unsigned pages)
+{
+    unsigned from = w == first / 64 ? first % 64 : 0;
+    unsigned end = first + pages - 64 * w;
+    return ph_low_mask(end) & ~ph_low_mask(from);
+}
+
+static inline void word_change(_Atomic uint64_t *word, uint64_t clear, uint64_t set)
+{
+    ph_store_relaxed(word, (ph_load_relaxed(word) & ~clear) | set);
+}
+
+static inline unsigned last_word_of(unsigned first, unsigned pages)
+{
+    return (first + pages - 1) / 64;
+}
+
+/* Mark the pages used and not clean; returns how many were clean. */
+static unsigned occupy(ph_block *block, unsigned first, unsigned pages)
+{
+    unsigned clean = 0;
+    for (unsigned w = first / 64; w <= last_word_of(first, pages); w++) {
+        uint64_t range = range_in_word(w, first, pages);
+        uint64_t used = ph_load_relaxed(&block->used[w]);
+        PH_ASSERT((used & range) == 0);
+        clean += ph_count_bits(ph_load_relaxed(&block->tags[w].last) & range);
+        word_change(&block->tags[w].last, range, 0);
+        ph_store_relaxed(&block->used[w], used | range);
+    }
+    ph_block_cut_after(block, first + pages - 1);
+    block->unused_pages = (uint16_t)(block->unused_pages - pages);
+    block->clean_pages = (uint16_t)(block->clean_pages - clean);
+    return clean;
+}
+
+/* Length of the hole around the unused range [first, first + pages). */
+static unsigned hole_around(const uint64_t *unused, unsigned words, unsigned first)
+{
+    return ph_runsearch_below(unused, first) + ph_runsearch_upward(unused, words, first);
+}
+
+static void recount_longest(ph_block *block)
+{
+    uint64_t unused[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    block->longest_pages = (uint16_t)ph_runsearch_longest(unused, block->words);
+}
+
+unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages)
+{
+    uint64_t unused[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    bool cuts_longest = hole_around(unused, block->words, first) == block->longest_pages;
+    unsigned clean = occupy(block, first, pages);
+    if (cuts_longest)
+        recount_longest(block);
+    return clean;
+}
+
+/* One-page runs, a word at a time: what a refill of the smallest cache asks for. */
+static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_starts, unsigned *ret_clean_pages)
+{
+    unsigned taken = 0;
+    for (unsigned w = 0; w < block->words && taken < count; w++) {
+        uint64_t used = ph_load_relaxed(&block->used[w]);
+        if (~used == 0)
+            continue;
+        uint64_t clean = ph_load_relaxed(&block->tags[w].last);
+        uint64_t range = 0;
+        for (uint64_t unused = ~used; unused != 0 && taken < count; unused &= unused - 1) {
+            uint64_t bit = unused & -unused;
+            range |= bit;
+            ret_starts[taken++] =
+                (uint16_t)((64 * w + ph_lowest_bit(bit)) | (clean & bit ? PH_START_CLEAN : 0));
+        }
+        *ret_clean_pages += ph_count_bits(clean & range);
+        ph_store_relaxed(&block->used[w], used | range);
+        ph_store_relaxed(&block->tags[w].last, clean | range);
+    }
+    block->unused_pages = (uint16_t)(block->unused_pages - taken);
+    block->clean_pages = (uint16_t)(block->clean_pages - *ret_clean_pages);
+    return taken;
+}
+
+unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uint16_t *ret_starts,
+                            unsigned *ret_clean_pages)
+{
+    *ret_clean_pages = 0;
+    unsigned taken = 0;
+    if (pages == 1) {
+        taken = take_singles(block, count, ret_starts, ret_clean_pages);
+    } else {
+        int first = 0;
+        while (taken < count) {
+            first = ph_block_find(block, (unsigned)first, pages);
+            if (first == PH_NO_RUN)
+                break;
+            unsigned clean = occupy(block, (unsigned)first, pages);
+            *ret_clean_pages += clean;
+            ret_starts[taken++] = (uint16_t)((unsigned)first | (clean == pages ? PH_START_CLEAN : 0));
+            first += (int)pages;
+        }
+    }
+    if (taken != 0)
+        recount_longest(block);
+    return taken;
+}
+
+void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean)
+{
+    for (unsigned w = first / 64; w <= last_word_of(first, pages); w++) {
+        uint64_t range = range_in_word(w, first, pages);
+        uint64_t used = ph_load_relaxed(&block->used[w]);
+        PH_ASSERT((used & range) == range);
+        PH_ASSERT((ph_load_relaxed(&block->tags[w].mark) & range) == 0);
+        word_change(&block->tags[w].last, range, clean ? range : 0);
+        ph_store_relaxed(&block->used[w], used & ~range);
+    }
+    block->unused_pages = (uint16_t)(block->unused_pages + pages);
+    if (clean)
+        block->clean_pages = (uint16_t)(block->clean_pages + pages);
+    uint64_t unused[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    unsigned hole = hole_around(unused, block->words, first);
+    if (hole > block->longest_pages)
+        block->longest_pages = (uint16_t)hole;
+}
+
+void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
+{
+    _Atomic uint64_t *last = &block->tags[word].last;
+    ph_store_relaxed(last, ph_load_relaxed(last) & ~bits);
+    ph_store_relaxed(&block->used[word], ph_load_relaxed(&block->used[word]) & ~bits);
+    block->unused_pages = (uint16_t)(block->unused_pages + ph_count_bits(bits));
+    recount_longest(block);
+}
+
+unsigned ph_block_run_pages(const ph_block *block, unsigned page)
+{
+    for (unsigned w = page / 64; w < block->words; w++) {
+        uint64_t last = ph_load_relaxed(&block->tags[w].last);
+        if (w == page / 64)
+            last &= ~ph_low_mask(page % 64);
+        if (last != 0)
+            return 64 * w + ph_lowest_bit(last) + 1 - page;
+    }
+    return 0;
+}
+
+int ph_block_run_start(const ph_block *block, unsigned page)
+{
+    for (int w = (int)(page / 64); w >= 0; w--) {
+        uint64_t reach = w == (int)(page / 64) ? ph_low_mask(page % 64 + 1) : ~UINT64_C(0);
+        uint64_t first = ph_load_relaxed(&block->tags[w].mark) & reach;
+        if (first != 0) {
+            int start = 64 * w + (int)ph_highest_bit(first);
+            return (unsigned)start + ph_block_run_pages(block, (unsigned)start) > page ? start : -1;
+        }
+    }
+    return -1;
+}
+
+void ph_block_cut_after(ph_block *block, unsigned page)
+{
+    _Atomic uint64_t *last = &block->tags[page / 64].last;
+    ph_store_relaxed(last, ph_load_relaxed(last) | UINT64_C(1) << (page % 64));
+}
+
+void ph_block_uncut_after(ph_block *block, unsigned page)
+{
+    _Atomic uint64_t *last = &block->tags[page / 64].last;
+    ph_store_relaxed(last, ph_load_relaxed(last) & ~(UINT64_C(1) << (page % 64)));
+}

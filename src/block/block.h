@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* block.h -- the record of one 2 MiB block: which pages are taken, and by what runs.
+ *
+ * The record lies outside the block.  It is 320 bytes: 0.625 bytes a page of 4 KiB.
+ *
+ * Page codes    Three bitmaps give each page one of these meanings:
+ *
+ *     used  mark  last
+ *      0     0     0     unused, contents unknown
+ *      0     0     1     unused and clean: reads zero, holds no memory
+ *      1     1     x     first page of a live run, one that a caller holds
+ *      1     0     x     inside a run, or first page of a run that a cache holds
+ *      1     x     1     last page of a run
+ *
+ * So a free needs two words, side by side: the mark at its first page, and the first `last` from there on.
+ * Invariants    B1  unused_pages == number of pages with used == 0
+ *               B2  longest_pages == the longest run of pages with used == 0
+ *               B3  clean_pages == number of pages with used == 0 and last == 1
+ *               B4  used == 0 implies mark == 0
+ *               B5  a remote bit is set only at the first page of a run with mark == 0
+ *               B6  pages beyond the end of the block (large pages only) are used, mark 0, last 0
+ *               ph_block_check() recounts all six.
+ *
+ * Guard         All fields belong to the owner's front (heap/front.h) but for three things that other
+ *               threads do: read any word, clear a mark bit (a locked instruction, and only while the
+ *               owner's front is shared), and set a remote bit.  That is why the words are atomic; the
+ *               owner's accesses are relaxed and cost what plain ones do.
+ */
+#ifndef PH_BLOCK_BLOCK_H
+#define PH_BLOCK_BLOCK_H
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/compiler.h"
+#include "base/units.h"
+
+struct ph_front; /* who owns a block; see heap/front.h */
+
+enum ph_block_kind {
+    PH_BLOCK_NONE = 0, /* not ours; what untouched records read */
+    PH_BLOCK_EMPTY,    /* in a region's pool: all pages unused */
+    PH_BLOCK_PAGES,    /* runs are cut from it */
+    PH_BLOCK_LARGE,    /* first block of a run longer than a block */
+    PH_BLOCK_BODY,     /* another block of such a run */
+};
+
+typedef struct ph_block_links {
+    struct ph_block *next, *prev;
+} ph_block_links;
+
+/* A run of whole blocks.  `state` decides, by one compare-and-swap, who of several threads frees it. */
+enum ph_large_state { PH_LARGE_CACHED = 0, PH_LARGE_LIVE, PH_LARGE_SPECIAL };
+
+typedef struct ph_large {
+    _Atomic uint64_t pages;
+    _Atomic uint32_t state;
+    uint32_t clean; /* holder: the run reads zero everywhere */
+} ph_large;
+
+typedef struct ph_block_tags {
+    _Atomic uint64_t mark, last;
+} ph_block_tags;
+
+typedef struct ph_block {
+    _Atomic(struct ph_front *) owner; /* both fronts' locks to change; read by anyone */
+    union {
+        ph_block_links bin;              /* PAGES: the owner's index, by longest_pages */
+        ph_large large;                  /* LARGE */
+        _Atomic(struct ph_block *) head; /* BODY: the run's first block */
+    };
+    ph_block_links dirty;                    /* PAGES: the owner's list of blocks with memory to give back */
+    _Atomic(struct ph_block *) pending_next; /* who set `pending`, then the owner */
+    uint16_t unused_pages, longest_pages, clean_pages;
+    uint16_t bin_index;
+    _Atomic uint8_t kind;
+    _Atomic uint8_t pending; /* 1 while on the owner's pending stack */
+    uint8_t words;           /* of 64 pages: 8 for 4 KiB pages, 1 for 32 and 64 KiB */
+    uint8_t page_log2;
+    uint32_t number; /* address / 2 MiB; 27 bits suffice for 48-bit addresses */
+    _Atomic uint64_t used[PH_BLOCK_WORDS];
+    ph_block_tags tags[PH_BLOCK_WORDS];
+    _Atomic uint64_t remote[PH_BLOCK_WORDS]; /* runs freed by other threads, at their first page */
+} PH_ALIGNED(PH_LINE_BYTES) ph_block;
+
+_Static_assert(sizeof(ph_block) == 320, "0.625 bytes a page");
+
+/* Pages in the block. */
+static inline unsigned ph_block_pages(const ph_block *block)
+{
+    return 1u << (PH_BLOCK_LOG2 - block->page_log2);
+}
+
+/* Address of the block's first page. */
+static inline uintptr_t ph_block_base(const ph_block *block)
+{
+    return (uintptr_t)block->number << PH_BLOCK_LOG2;
+}
+
+/* The block at `base`, all pages unused; `clean` says whether they all read zero. */
+void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean);
+
+/* The lowest run of at least `pages` unused pages at or after page `from`; -1 if none. */
+int ph_block_find(const ph_block *block, unsigned from, unsigned pages);
+int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages);
+
+/* Take the unused pages [first, first + pages) as one run, not yet live.  Returns how many were clean. */
+unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages);
+
+/* Take up to `count` runs of `pages` pages, lowest first.  Returns how many; *ret_clean_pages of their
+ * pages were clean; bit 15 of a start is set if that run is wholly clean. */
+unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uint16_t *ret_starts,
+                            unsigned *ret_clean_pages);
+#define PH_START_CLEAN 0x8000u
+#define PH_START_MASK  0x7fffu
+
+/* Give the run [first, first + pages) back, which is not live: its pages are unused again, and clean if they
+ * read zero. */
+void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean);
+
+/* Give many one-page runs of one word back, all dirty. */
+void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits);
+
+/* Length of the run whose pages include `page`, from `page` to its last page; 0 if there is no end. */
+unsigned ph_block_run_pages(const ph_block *block, unsigned page);
+
+/* First page of the live run that holds `page`, or -1. */
+int ph_block_run_start(const ph_block *block, unsigned page);
+
+/* Cut the run that ends at or after `page` behind `page`; undo that. */
+void ph_block_cut_after(ph_block *block, unsigned page);
+void ph_block_uncut_after(ph_block *block, unsigned page);
+
+/* Recount B1 to B6.  Returns the text of the first that does not hold, or NULL. */
+const char *ph_block_check(const ph_block *block);
+
+/* Copy the unused pages that are not clean as set bits. */
+void ph_block_dirty_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS]);
+
+/* Copy the unused pages as set bits. */
+void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS]);
+
+/* ---- the hot path: one word each ------------------------------------------------------- */
+
+static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned page)
+{
+    return (ph_load_relaxed(&block->tags[page / 64].mark) >> (page % 64)) & 1;
+}
+
+static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned page)
+{
+    return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;
+}
+
+/* True if the run that begins at `page` has exactly `pages` pages, 1 <= pages <= 64: the lowest `last` bit
+ * from `page` on is that of its last page. */
+static PH_ALWAYS_INLINE bool ph_block_run_is_short(const ph_block *block, unsigned page, unsigned pages)
+{
+    unsigned shift = page % 64;
+    uint64_t window = ph_load_relaxed(&block->tags[page / 64].last) >> shift;
+    if (shift + pages > 64) {
+        if (page / 64 + 1 >= PH_BLOCK_WORDS)
+            return false;
+        window |= ph_load_relaxed(&block->tags[page / 64 + 1].last) << 1 << (63 - shift);
+    }
+    return (window & ph_low_mask(pages)) == UINT64_C(1) << (pages - 1);
+}
+
+/* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */
+static PH_ALWAYS_INLINE void ph_block_mark(ph_block *block, unsigned page, bool shared)
+{
+    _Atomic uint64_t *word = &block->tags[page / 64].mark;
+    uint64_t bit = UINT64_C(1) << (page % 64);
+    if (PH_UNLIKELY(shared))
+        ph_fetch_or_acq_rel(word, bit); /* pairs with the other threads' ph_block_unmark */
+    else
+        ph_store_relaxed(word, ph_load_relaxed(word) | bit);
+}
+
+/* Clear it.  False if it was clear: somebody else has freed this run.  While the front is shared this is
+ * the one step that decides between threads that free the same run at once. */
+static PH_ALWAYS_INLINE bool ph_block_unmark(ph_block *block, unsigned page, bool shared)
+{
+    _Atomic uint64_t *word = &block->tags[page / 64].mark;
+    uint64_t bit = UINT64_C(1) << (page % 64);
+    if (PH_UNLIKELY(shared))
+        return (ph_fetch_and_acq_rel(word, ~bit) & bit) != 0;
+    uint64_t old = ph_load_relaxed(word);
+    ph_store_relaxed(word, old & ~bit);
+    return (old & bit) != 0;
+}
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/* balance.c -- how much memory the heap may hold that nobody uses.
+ *
+ * The rule: what is resident never exceeds, by more than 1/64, the most that the program itself had live
+ * within the last decay_ms.  So a program at a steady height is never bounced to the kernel and back, a
+ * program that climbs does not pay for the holes it leaves behind, and after a fall the memory goes once
+ * the height is forgotten.  The same rule bounds what threads may keep in their magazines.
+ *
+ * It is looked at when a front has grown by 1/128 of the heap, and at ticks: every 64th allocation of a
+ * thread looks at the clock, and does the work if decay_ms / 8 have passed since anyone did.
+ */
+#include "heap/heap.h"
+
+#include "block/runsearch.h"
+
+/* Memory that may always stay: a small heap need not be tidy. */
+#define SLACK_PAGES 64
+#define SLACK_SHARE 64
+
+/* A front that others have freed into stays shared this long after the last of that, doubled each time. */
+#define SHARED_MS_MIN        250
+#define SHARED_DOUBLINGS_MAX 6
+
+static uint64_t live_of(const ph_front *front)
+{
+    return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages);
+}
+
+static uint64_t highest(uint64_t a, uint64_t b, uint64_t c)
+{
+    return ph_max_u64(ph_max_u64(a, b), c);
+}
+
+static void add_front(const ph_front *front, ph_sums *sums)
+{
+    uint64_t live = live_of(front);
+    sums->live_pages +=
+        live + ph_load_relaxed(&front->collected_pages) - ph_load_relaxed(&front->remote_free_pages);
+    sums->cached_pages += ph_load_relaxed(&front->cached_pages) + ph_load_relaxed(&front->large_cached_pages);
+    sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
+    sums->peak_pages +=
+        highest(live, ph_load_relaxed(&front->peak_pages), ph_load_relaxed(&front->peak_before_pages));
+}
+
+void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
+{
+    uint64_t large = ph_load_relaxed(&heap->large_live_pages);
+    ph_sums sums = { .live_pages = large, .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages) };
+    sums.peak_pages = highest(large, ph_load_relaxed(&heap->large_peak_pages),
+                              ph_load_relaxed(&heap->large_peak_before_pages));
+    add_front(&heap->special, &sums);
+    for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+        add_front(front, &sums);
+    if (sums.live_pages > ph_load_relaxed(&heap->peak_live_pages))
+        ph_store_relaxed(&heap->peak_live_pages, sums.live_pages);
+    *ret_sums = sums;
+}
+
+/* Remember how high the front stands. */
+static void sample(ph_front *front)
+{
+    uint64_t live = live_of(front);
+    if (live > ph_load_relaxed(&front->peak_pages))
+        ph_store_relaxed(&front->peak_pages, live);
+}
+
+/* ---- giving a front's memory back ------------------------------------------------------ */
+
+#define EXTENTS_AT_A_TIME 32
+#define BLOCKS_AT_A_TIME  16
+#define LONG_EXTENT_PAGES 16
+
+typedef struct extent {
+    ph_block *block;
+    unsigned first, pages;
+} extent;
+
+typedef struct batch {
+    extent extents[EXTENTS_AT_A_TIME];
+    unsigned count;
+    uint64_t pages;
+} batch;
+
+/* Take the block's dirty holes of at least `min_pages` as if for a caller, so that nobody else does. */
+static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, uint64_t want_pages,
+                        batch *batch)
+{
+    uint64_t dirty[PH_BLOCK_WORDS];
+    ph_block_dirty_bits(block, dirty);
+    int first = 0;
+    while (batch->count < EXTENTS_AT_A_TIME && batch->pages < want_pages) {
+        first = ph_runsearch_first(dirty, block->words, (unsigned)first, min_pages);
+        if (first < 0)
+            break;
+        unsigned pages = ph_runsearch_upward(dirty, block->words, (unsigned)first);
+        ph_front_take(front, block, (unsigned)first, pages);
+        batch->extents[batch->count++] = (extent){ block, (unsigned)first, pages };
+        batch->pages += pages;
+        first += (int)pages;
+        if ((unsigned)first >= ph_block_pages(block))
+            break;
+    }
+}
+
+static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, uint64_t *blocks_left,
+                   batch *batch)
+{
+    batch->count = 0;
+    batch->pages = 0;
+    for (unsigned i = 0; i<BLOCKS_AT_A_TIME && * blocks_left> 0; i++) {
+        ph_block *block = front->dirty_first;
+        if (block == NULL || batch->count == EXTENTS_AT_A_TIME || batch->pages >= want_pages)
+            break;
+        --*blocks_left;
+        gather_from(front, block, min_pages, want_pages, batch);
+        ph_front_rotate_dirty(front, block);
+    }
+}
+
+/* The block is not empty while we hold part of it, so it is a front's; which one's, may change. */
+static void give_extent(const extent *e, bool clean, ph_front *own)
+{
+    for (;;) {
+        ph_front *owner = ph_load_acquire(&e->block->owner);
+        ph_front_hold(owner, own);
+        bool is_owner = ph_load_relaxed(&e->block->owner) == owner;
+        if (is_owner)
+            ph_front_give(owner, e->block, e->first, e->pages, clean);
+        ph_front_release(owner, own);
+        if (is_owner)
+            return;
+    }
+}
+
+static uint64_t discard_batch(pageheap *heap, const batch *batch, ph_front *own)
+{
+    uint64_t given = 0;
+    for (unsigned i = 0; i < batch->count; i++) {
+        const extent *e = &batch->extents[i];
+        uintptr_t base = ph_block_base(e->block) + ((uintptr_t)e->first << heap->page_log2);
+        size_t bytes = (size_t)e->pages << heap->page_log2;
+        bool clean = ph_heap_note(heap, ph_os.advise((void *)base, bytes, PH_ADVICE_DISCARD)) == 0;
+        give_extent(e, clean, own);
+        given += clean ? e->pages : 0;
+    }
+    return given;
+}
+
+/* Give up to `pages` of a front's unused memory back, long holes first.  Returns pages. */
+static uint64_t purge_front(pageheap *heap, ph_front *front, ph_front *own, uint64_t pages)
+{
+    uint64_t given = 0;
+    for (unsigned min_pages = LONG_EXTENT_PAGES; given < pages; min_pages = 1) {
+        uint64_t blocks_left = front->block_count;
+        while (given < pages && blocks_left > 0) {
+            batch batch;
+            ph_front_hold(front, own);
+            gather(front, min_pages, pages - given, &blocks_left, &batch);
+            bool is_done = front->dirty_first == NULL && batch.count == 0;
+            ph_front_release(front, own);
+            given += discard_batch(heap, &batch, own);
+            if (is_done)
+                break;
+        }
+        if (min_pages == 1)
+            break;
+    }
+    ph_fetch_add_relaxed(&heap->given_back_bytes, given << heap->page_log2);
+    return given;
+}
+
+/* ---- the rule -------------------------------------------------------------------------- */
+
+static uint64_t allowed_pages(const pageheap *heap, const ph_sums *sums)
+{
+    uint64_t allowed = sums->peak_pages + sums->peak_pages / SLACK_SHARE + SLACK_PAGES;
+    if (heap->retain_pages != UINT64_MAX)
+        allowed = ph_min_u64(allowed, sums->live_pages + heap->retain_pages);
+    return allowed;
+}
+
+static uint64_t resident_pages(const ph_sums *sums)
+{
+    return sums->live_pages + sums->cached_pages + sums->unused_pages;
+}
+
+/* Put back what a front keeps beyond `keep_pages`, the long runs first. */
+static void drain_front(ph_front *front, ph_front *own, uint64_t keep_pages)
+{
+    ph_front_hold(front, own);
+    ph_front_collect(front);
+    ph_large_drain(front, keep_pages);
+    uint64_t large = ph_load_relaxed(&front->large_cached_pages);
+    ph_front_drain(front, keep_pages > large ? keep_pages - large : 0);
+    ph_front_release(front, own);
+}
+
+static uint64_t idle_pages_of(const ph_front *front)
+{
+    return ph_load_relaxed(&front->dirty_pages) + ph_load_relaxed(&front->cached_pages) +
+           ph_load_relaxed(&front->large_cached_pages);
+}
+
+/* Other threads' fronts, those that hold much; stopping a thread costs it some microseconds. */
+static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint64_t worth_pages)
+{
+    uint64_t given = purge_front(heap, &heap->special, own, pages);
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < pages;
+         front = front->next) {
+        if (front == own || idle_pages_of(front) < worth_pages)
+            continue;
+        drain_front(front, own, 0);
+        given += purge_front(heap, front, own, pages - given);
+        given += ph_pool_purge(heap, pages > given ? pages - given : 0);
+    }
+    return given;
+}
+
+/* Bring the heap back under the rule (purge_turn held). */
+static void restore_rule(pageheap *heap, ph_front *own, bool reach_others)
+{
+    ph_sums sums;
+    ph_heap_sum(heap, &sums);
+    uint64_t allowed = allowed_pages(heap, &sums);
+    uint64_t resident = resident_pages(&sums);
+    if (resident <= allowed)
+        return;
+    /* Go a little below, so that the next page does not bring us here again. */
+    uint64_t excess = resident - allowed + allowed / (2 * SLACK_SHARE);
+    uint64_t given = ph_pool_purge(heap, excess);
+    if (own != NULL && given < excess) {
+        uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
+        uint64_t unused = ph_load_relaxed(&own->dirty_pages);
+        if (kept != 0 && unused < excess - given) {
+            uint64_t drop = ph_min_u64(kept, excess - given - unused);
+            drain_front(own, own, kept - drop);
+        }
+        given += ph_pool_purge(heap, excess - given);
+        given += purge_front(heap, own, own, given < excess ? excess - given : 0);
+    }
+    if (reach_others && given < excess)
+        (void)purge_others(heap, own, excess - given, ph_max_u64(SLACK_PAGES, allowed / (2 * SLACK_SHARE)));
+}
+
+static uint64_t period_ms(const pageheap *heap)
+{
+    return heap->decay_ms / 2;
+}
+
+/* A period is over: what was the height in it counts for one more. */
+static void turn_period(pageheap *heap, uint64_t now_ms)
+{
+    if (now_ms - ph_load_relaxed(&heap->period_start_ms) < period_ms(heap))
+        return;
+    ph_store_relaxed(&heap->period_start_ms, now_ms);
+    ph_store_relaxed(&heap->large_peak_before_pages, ph_load_relaxed(&heap->large_peak_pages));
+    ph_store_relaxed(&heap->large_peak_pages, ph_load_relaxed(&heap->large_live_pages));
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+        ph_store_relaxed(&front->peak_before_pages, ph_load_relaxed(&front->peak_pages));
+        ph_store_relaxed(&front->peak_pages, live_of(front));
+    }
+}
+
+/* Shared, and nobody has freed into it for long enough to bet on that. */
+static bool wants_privacy(ph_front *front, uint64_t now_ms)
+{
+    if (!ph_front_is_shared(front))
+        return false;
+    if (ph_load_relaxed(&front->foreign_calls) != 0) {
+        ph_store_relaxed(&front->foreign_calls, 0);
+        ph_store_relaxed(&front->shared_since_ms, now_ms);
+        return false;
+    }
+    uint64_t doublings = ph_min_u64(front->foreign_events, SHARED_DOUBLINGS_MAX);
+    return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_MIN << doublings;
+}
+
+/* F6: with all fronts held, no thread is in the middle of freeing into another's blocks. */
+static void make_private(pageheap *heap, uint64_t now_ms)
+{
+    bool any = false;
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+        any = wants_privacy(front, now_ms) || any;
+    if (!any)
+        return;
+    ph_fronts_lock_all(heap);
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+        if (!wants_privacy(front, now_ms))
+            continue;
+        ph_front_collect(front);
+        ph_store_relaxed(&front->shared, 0);
+    }
+    ph_fronts_unlock_all(heap);
+}
+
+void ph_heap_tick(pageheap *heap, ph_front *own)
+{
+    if (own != NULL)
+        sample(own);
+    uint64_t now_ms = ph_os.now_ms();
+    uint64_t due_ms = ph_load_relaxed(&heap->next_tick_ms);
+    if (now_ms < due_ms)
+        return;
+    uint32_t decay_ms = heap->decay_ms == PAGEHEAP_NEVER ? 1000 : heap->decay_ms;
+    if (!ph_cas_acq_rel(&heap->next_tick_ms, &due_ms, now_ms + decay_ms / 8))
+        return; /* another thread does it */
+    make_private(heap, now_ms);
+    if (heap->decay_ms == PAGEHEAP_NEVER || !ph_mutex_try_lock(&heap->purge_turn))
+        return;
+    turn_period(heap, now_ms);
+    restore_rule(heap, own, true);
+    ph_mutex_unlock(&heap->purge_turn);
+}
+
+void ph_heap_grown(pageheap *heap, ph_front *own)
+{
+    sample(own);
+    own->grown_pages = 0;
+    if (heap->decay_ms == PAGEHEAP_NEVER || !ph_mutex_try_lock(&heap->purge_turn))
+        return;
+    restore_rule(heap, own, false);
+    ph_mutex_unlock(&heap->purge_turn);
+}
+
+void ph_front_relimit(pageheap *heap, ph_front *own)
+{
+    ph_sums sums;
+    sample(own);
+    ph_heap_sum(heap, &sums);
+    uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
+    uint64_t fallen = sums.peak_pages > sums.live_pages ? sums.peak_pages - sums.live_pages : 0;
+    uint64_t all = fallen + sums.peak_pages / 8 + SLACK_PAGES;
+    uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;
+    uint64_t mine = ph_max_u64(all > others ? all - others : 0, SLACK_PAGES);
+    own->cache_limit_pages = mine;
+    if (kept > mine)
+        drain_front(own, own, mine - mine / 4);
+}
+
+uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
+{
+    ph_front *own = ph_front_mine(heap);
+    ph_sums sums;
+    ph_heap_drain_all(heap);
+    ph_mutex_lock(&heap->purge_turn);
+    ph_heap_sum(heap, &sums);
+    uint64_t excess = sums.unused_pages > keep_pages ? sums.unused_pages - keep_pages : 0;
+    uint64_t given = ph_pool_purge(heap, excess);
+    given += purge_front(heap, &heap->special, own, excess - given);
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < excess;
+         front = front->next)
+        given += purge_front(heap, front, own, excess - given);
+    if (keep_pages == 0)
+        ph_pool_shrink(heap);
+    ph_mutex_unlock(&heap->purge_turn);
+    return given;
+}
+
+void ph_heap_drain_all(pageheap *heap)
+{
+    ph_fronts_lock_all(heap);
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+        ph_front_collect(front);
+        ph_front_drain(front, 0);
+        ph_large_drain(front, 0);
+        ph_front_shed_empty(front);
+    }
+    ph_fronts_unlock_all(heap);
+}
+
+bool ph_heap_charge(pageheap *heap, uint64_t pages)
+{
+    if (heap->limit_pages == UINT64_MAX)
+        return true;
+    for (unsigned attempt = 0; attempt < 2; attempt++) {
+        uint64_t charged = ph_load_relaxed(&heap->charged_pages);
+        while (charged + pages <= heap->limit_pages && charged + pages >= charged) {
+            if (ph_cas_acq_rel(&heap->charged_pages, &charged, charged + pages))
+                return true;
+        }
+        if (attempt == 0)
+            ph_heap_drain_all(heap); /* what threads keep counts, but is not in the way */
+    }
+    return false;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* fork.c -- a child must find every lock free and every front at rest.
+ *
+ * Before fork: take every lock of every heap, in the order of heap.h.  After it, parent and child let them
+ * go in reverse.  In the child only the forking thread lives on: the other threads' fronts become vacant,
+ * and their blocks serve whoever comes.
+ */
+#include "heap/heap.h"
+
+#include "map/meta.h"
+#include "os/thread.h"
+
+static void lock_heap(pageheap *heap)
+{
+    ph_fronts_lock_all(heap);
+    ph_mutex_lock(&heap->special.lock);
+    ph_mutex_lock(&heap->attributes.lock);
+    ph_mutex_lock(&heap->lock);
+}
+
+static void unlock_heap(pageheap *heap)
+{
+    ph_mutex_unlock(&heap->lock);
+    ph_mutex_unlock(&heap->attributes.lock);
+    ph_mutex_unlock(&heap->special.lock);
+    ph_fronts_unlock_all(heap);
+}
+
+static void lock_turns(pageheap *heap)
+{
+    ph_mutex_lock(&heap->purge_turn);
+    ph_mutex_lock(&heap->grow_turn);
+}
+
+static void unlock_turns(pageheap *heap)
+{
+    ph_mutex_unlock(&heap->grow_turn);
+    ph_mutex_unlock(&heap->purge_turn);
+}
+
+static void before_fork(void)
+{
+    ph_registry_lock();
+    ph_heap_each(lock_turns);
+    ph_heap_each(lock_heap);
+    ph_meta_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    ph_meta_unlock();
+    ph_heap_each(unlock_heap);
+    ph_heap_each(unlock_turns);
+    ph_registry_unlock();
+}
+
+static void after_fork_in_child(void)
+{
+    ph_heap_each(ph_fronts_after_fork);
+    after_fork_in_parent();
+}
+
+int ph_fork_register(void)
+{
+    return ph_thread_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

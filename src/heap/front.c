@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* front.c -- the blocks of a front.  Every function here wants the front held. */
+#include "heap/heap.h"
+
+#include "base/assert.h"
+
+static unsigned dirty_pages_of(const ph_block *block)
+{
+    return (unsigned)block->unused_pages - block->clean_pages;
+}
+
+static bool is_on_dirty_list(const ph_front *front, const ph_block *block)
+{
+    return block->dirty.prev != NULL || front->dirty_first == block;
+}
+
+static void dirty_list_append(ph_front *front, ph_block *block)
+{
+    block->dirty.next = NULL;
+    block->dirty.prev = front->dirty_last;
+    if (front->dirty_last != NULL)
+        front->dirty_last->dirty.next = block;
+    else
+        front->dirty_first = block;
+    front->dirty_last = block;
+}
+
+static void dirty_list_remove(ph_front *front, ph_block *block)
+{
+    if (block->dirty.prev != NULL)
+        block->dirty.prev->dirty.next = block->dirty.next;
+    else
+        front->dirty_first = block->dirty.next;
+    if (block->dirty.next != NULL)
+        block->dirty.next->dirty.prev = block->dirty.prev;
+    else
+        front->dirty_last = block->dirty.prev;
+    block->dirty.prev = NULL;
+    block->dirty.next = NULL;
+}
+
+void ph_front_refile(ph_front *front, ph_block *block)
+{
+    ph_index_update(&front->index, block);
+    bool wanted = dirty_pages_of(block) != 0;
+    if (wanted == is_on_dirty_list(front, block))
+        return;
+    if (wanted)
+        dirty_list_append(front, block);
+    else
+        dirty_list_remove(front, block);
+}
+
+void ph_front_rotate_dirty(ph_front *front, ph_block *block)
+{
+    if (!is_on_dirty_list(front, block))
+        return;
+    dirty_list_remove(front, block);
+    dirty_list_append(front, block);
+}
+
+void ph_front_attach(ph_front *front, ph_block *block)
+{
+    unsigned pages = ph_block_pages(block);
+    block->bin_index = PH_NO_BIN;
+    block->dirty.prev = NULL;
+    block->dirty.next = NULL;
+    ph_store_relaxed(&block->kind, PH_BLOCK_PAGES);
+    ph_store_release(&block->owner, front); /* pairs with the acquire in ph_run_free: kind first */
+    front->block_count++;
+    front->empty_blocks += block->unused_pages == pages;
+    ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);
+    ph_bump_relaxed(&front->dirty_pages, dirty_pages_of(block));
+    ph_front_refile(front, block);
+}
+
+void ph_front_detach(ph_front *front, ph_block *block)
+{
+    unsigned pages = ph_block_pages(block);
+    ph_index_remove(&front->index, block);
+    if (is_on_dirty_list(front, block))
+        dirty_list_remove(front, block);
+    front->block_count--;
+    front->empty_blocks -= block->unused_pages == pages;
+    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - (pages - block->unused_pages));
+    ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - dirty_pages_of(block));
+}
+
+void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages)
+{
+    front->empty_blocks -= block->unused_pages == ph_block_pages(block);
+    unsigned clean = ph_block_take(block, first, pages);
+    ph_bump_relaxed(&front->used_pages, pages);
+    ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - (pages - clean));
+    front->grown_pages += clean;
+    ph_front_refile(front, block);
+}
+
+/* A front keeps one empty block, so that a program at the edge of one does not bounce; more go to the pool.
+ * A block on the pending stack stays: whoever hung it there may still be at it. */
+static void settle_if_empty(ph_front *front, ph_block *block)
+{
+    if (block->unused_pages != ph_block_pages(block))
+        return;
+    front->empty_blocks++;
+    if (front->empty_blocks > 1 && ph_load_relaxed(&block->pending) == 0) {
+        ph_front_detach(front, block);
+        ph_pool_give(front->heap, ph_block_base(block), 1);
+    }
+}
+
+void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean)
+{
+    ph_block_give(block, first, pages, clean);
+    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
+    ph_bump_relaxed(&front->dirty_pages, clean ? 0 : pages);
+    ph_front_refile(front, block);
+    ph_heap_uncharge(front->heap, pages);
+    settle_if_empty(front, block);
+}
+
+/* Give the runs of one word that others have freed back.  Most are single pages: those in one step. */
+static unsigned collect_word(ph_front *front, ph_block *block, unsigned word, uint64_t freed)
+{
+    uint64_t singles = freed & ph_load_relaxed(&block->tags[word].last);
+    unsigned pages = ph_count_bits(singles);
+    if (singles != 0)
+        ph_block_give_singles(block, word, singles);
+    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
+    ph_bump_relaxed(&front->dirty_pages, pages);
+    for (uint64_t rest = freed & ~singles; rest != 0; rest &= rest - 1) {
+        unsigned first = 64 * word + ph_lowest_bit(rest);
+        unsigned length = ph_block_run_pages(block, first);
+        ph_block_give(block, first, length, false);
+        ph_bump_relaxed(&front->used_pages, (uint64_t)0 - length);
+        ph_bump_relaxed(&front->dirty_pages, length);
+        pages += length;
+    }
+    return pages;
+}
+
+static uint64_t collect_block(ph_front *front, ph_block *block)
+{
+    uint64_t pages = 0;
+    for (unsigned w = 0; w < block->words; w++) {
+        if (atomic_load(&block->remote[w]) == 0)
+            continue;
+        uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with the fetch_or in free_shared */
+        pages += collect_word(front, block, w, freed);
+    }
+    if (pages != 0) {
+        ph_front_refile(front, block);
+        ph_heap_uncharge(front->heap, pages);
+        settle_if_empty(front, block);
+    }
+    return pages;
+}
+
+void ph_front_notify(ph_block *block)
+{
+    if (ph_exchange_acq_rel(&block->pending, 1) != 0)
+        return;
+    ph_front *owner = ph_load_acquire(&block->owner);
+    ph_block *top = ph_load_relaxed(&owner->pending);
+    do {
+        ph_store_relaxed(&block->pending_next, top);
+    } while (!ph_cas_weak_release(&owner->pending, &top, block)); /* pairs with collect's exchange */
+}
+
+static bool has_remote_bits(const ph_block *block)
+{
+    uint64_t any = 0;
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        any |= ph_load_relaxed(&block->remote[w]);
+    return any != 0;
+}
+
+uint64_t ph_front_collect(ph_front *front)
+{
+    if (ph_load_relaxed(&front->pending) == NULL)
+        return 0;
+    uint64_t pages = 0;
+    ph_block *block = ph_exchange_acq_rel(&front->pending, NULL); /* pairs with ph_front_notify */
+    while (block != NULL) {
+        ph_block *next = ph_load_relaxed(&block->pending_next);
+        /* Cleared before the bits are read: whoever sets one after that hangs the block up again. */
+        atomic_exchange(&block->pending, 0);
+        if (ph_load_relaxed(&block->owner) == front)
+            pages += collect_block(front, block);
+        else if (has_remote_bits(block))
+            ph_front_notify(block); /* the block has gone to another front since */
+        block = next;
+    }
+    ph_bump_relaxed(&front->collected_pages, pages);
+    return pages;
+}
+
+void ph_front_shed_empty(ph_front *front)
+{
+    unsigned bin = ph_index_bin_of_empty(front->block_pages);
+    ph_block *next;
+    for (ph_block *block = front->index.heads[bin]; block != NULL; block = next) {
+        next = block->bin.next;
+        if (block->unused_pages != front->block_pages || ph_load_relaxed(&block->pending) != 0)
+            continue;
+        ph_front_detach(front, block);
+        ph_pool_give(front->heap, ph_block_base(block), 1);
+    }
+}

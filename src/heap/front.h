@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* front.h -- a thread's own part of a heap: its blocks, and the runs it keeps ready.
+ *
+ * A front is a small page heap for one thread.  It owns whole blocks, so its thread takes and gives runs
+ * without a lock, without a locked instruction, and without writing where another thread writes.
+ *
+ * The lock that costs its owner nothing
+ *     The owner says that it is inside by a plain store to `busy`, then looks at `revoked`.  Whoever else
+ *     wants in takes `lock`, sets `revoked`, and asks the kernel to run a full fence on every processor
+ *     that runs this process (ph_os.barrier).  After that either the owner saw `revoked` and waits for the
+ *     lock, or its `busy` is visible and the other one waits for it to be cleared.  The price, some 12 us,
+ *     is paid by trim, fork and the like, and once when a thread first frees another's run.
+ *     Where the system has no such fence, the owner pays for one at each entry.
+ *
+ * Frees by other threads
+ *     The first one makes the front `shared`: from then on the mark of a run is cleared by a locked
+ *     instruction by everybody, its own thread too, and that instruction alone decides who freed the run.
+ *     The freeing thread sets the run's `remote` bit and hangs the block on the owner's `pending` stack; the
+ *     owner collects when it next runs dry.  A front becomes private again (F6) when nobody has done this
+ *     for a while and all fronts of the heap are held.
+ *
+ * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
+ *               F2  used_pages == pages with used == 1 in these blocks
+ *               F3  dirty_pages == unused pages of these blocks that are not clean
+ *               F4  cached_pages == pages of the runs in the magazines; each is used, its mark clear
+ *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
+ *               F6  shared goes from 1 to 0 only while every front of the heap is locked
+ *               ph_front_check() recounts F1 to F5.
+ */
+#ifndef PH_HEAP_FRONT_H
+#define PH_HEAP_FRONT_H
+
+#include "base/units.h"
+#include "block/block.h"
+#include "heap/index.h"
+#include "map/window.h"
+#include "os/mutex.h"
+#include "os/os.h"
+
+struct pageheap;
+
+/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full. */
+#define PH_MAGAZINE_RUNS 14
+typedef struct ph_magazine {
+    struct ph_magazine *below;
+    uint32_t count;
+    uint32_t spare;
+    uintptr_t runs[PH_MAGAZINE_RUNS]; /* address | PH_RUN_CLEAN */
+} ph_magazine;
+#define PH_RUN_CLEAN 1u /* the run reads zero everywhere: it was never handed out since it was mapped */
+
+/* Long runs kept ready, newest last. */
+#define PH_LARGE_SLOTS 8
+
+/* A look at the clock and at the heap's balance comes with each PH_TICK_CALLS-th allocation. */
+#define PH_TICK_CALLS 64
+
+typedef struct ph_front {
+    /* -- owner's hot line; the others only read -- */
+    _Atomic uint32_t busy;    /* owner writes */
+    _Atomic uint32_t revoked; /* others write, under lock */
+    _Atomic uint32_t shared;  /* 0 -> 1 with the front held, 1 -> 0 see F6 */
+    uint32_t page_log2;       /* set once */
+    uint32_t block_pages;     /* set once */
+    uint32_t holds_lock;      /* owner: entered through lock, because it was revoked */
+    _Atomic uint64_t cached_pages;
+    _Atomic uint64_t alloc_calls, free_calls;
+    uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
+
+    /* -- held front, unless noted -- */
+    ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
+    _Atomic uint32_t has_owner;  /* a living thread uses it; heap's lock and this lock to change */
+    struct pageheap *heap;       /* set once */
+    struct ph_front *next;       /* heap's list; set once */
+    _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
+    _Atomic uint64_t remote_free_calls, remote_free_pages; /* owner: frees of other fronts' runs */
+    _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
+    _Atomic uint64_t failed_allocs;   /* owner */
+    uint64_t foreign_events;          /* times it became shared; its periods of staying so grow with them */
+    _Atomic uint64_t shared_since_ms;
+    _Atomic uint64_t foreign_calls; /* frees by others since it became shared; any thread */
+
+    _Atomic uint64_t used_pages, dirty_pages;
+    _Atomic uint64_t large_cached_pages;
+    _Atomic uint64_t peak_pages;        /* most live pages seen at a tick in this period */
+    _Atomic uint64_t peak_before_pages; /* and in the period before */
+    uint64_t grown_pages;               /* clean pages taken since the last look at the balance */
+    uint64_t block_count, empty_blocks;
+    ph_block *dirty_first, *dirty_last;
+    uint32_t magazine_count, magazine_limit;
+    ph_magazine *magazine_spares; /* empty ones, by `below` */
+    uint8_t refill_runs[65];      /* runs fetched at the next miss, by run length */
+    struct {
+        ph_block *head;
+        uint64_t pages;
+    } large[PH_LARGE_SLOTS];
+    uint32_t large_count;
+    uint32_t drain_from; /* run length at which the next partial drain begins */
+    ph_index index;
+    ph_magazine *magazines[PH_BLOCK_PAGES_MAX + 1]; /* by run length */
+} ph_front;
+
+/* ---- holding a front ------------------------------------------------------------------- */
+
+/* Its own thread's way in.  False: somebody wants it; go through ph_front_enter. */
+static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
+{
+    if (PH_LIKELY(ph_os_facts_now.has_barrier)) {
+        ph_store_relaxed(&front->busy, 1);
+        ph_compiler_fence(); /* the processor's fence is the revoker's affair */
+    } else {
+        atomic_exchange(&front->busy, 1);
+    }
+    if (PH_LIKELY(ph_load_acquire(&front->revoked) == 0)) /* pairs with the release in ph_front_unlock */
+        return true;
+    ph_store_release(&front->busy, 0);
+    return false;
+}
+
+static PH_ALWAYS_INLINE void ph_front_leave_fast(ph_front *front)
+{
+    ph_store_release(&front->busy, 0); /* pairs with the acquire in ph_front_lock */
+}
+
+/* The same, waiting where it must. */
+void ph_front_enter(ph_front *front);
+void ph_front_leave(ph_front *front);
+
+/* Every other thread's way in.  Lock order: see heap.h. */
+void ph_front_lock(ph_front *front);
+void ph_front_unlock(ph_front *front);
+
+/* All fronts of a heap at once, for the price of one barrier. */
+void ph_fronts_lock_all(struct pageheap *heap);
+void ph_fronts_unlock_all(struct pageheap *heap);
+
+/* Hold `front` as what the calling thread is to it: `own` is the caller's front of that heap, or NULL. */
+static inline void ph_front_hold(ph_front *front, ph_front *own)
+{
+    if (front == own)
+        ph_front_enter(front);
+    else
+        ph_front_lock(front);
+}
+
+static inline void ph_front_release(ph_front *front, ph_front *own)
+{
+    if (front == own)
+        ph_front_leave(front);
+    else
+        ph_front_unlock(front);
+}
+
+static inline bool ph_front_is_shared(const ph_front *front)
+{
+    return ph_load_relaxed(&front->shared) != 0;
+}
+
+/* ---- blocks (front held) --------------------------------------------------------------- */
+
+void ph_front_attach(ph_front *front, ph_block *block);
+void ph_front_detach(ph_front *front, ph_block *block);
+
+/* Take a run that is not yet live; give one back whose mark is clear. */
+void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages);
+void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean);
+
+/* Give what other threads have freed back to the blocks.  Returns the number of pages. */
+uint64_t ph_front_collect(ph_front *front);
+
+/* Move a block to the end of the dirty list, if it is on it. */
+void ph_front_rotate_dirty(ph_front *front, ph_block *block);
+
+/* Give empty blocks to the pool, all of them. */
+void ph_front_shed_empty(ph_front *front);
+
+/* Tell the owner of a block that one of its remote bits was set.  Needs nothing held. */
+void ph_front_notify(ph_block *block);
+
+/* Put the block where its numbers say in the index and on the dirty list. */
+void ph_front_refile(ph_front *front, ph_block *block);
+
+/* ---- magazines (front held) ------------------------------------------------------------ */
+
+/* Keep a run whose mark is clear.  False if there is no room or no record for it. */
+bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages);
+
+/* Give runs back to their blocks until at most `keep_pages` are cached. */
+void ph_front_drain(ph_front *front, uint64_t keep_pages);
+
+/* The newest kept run of this length: address | PH_RUN_CLEAN, or 0. */
+uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);
+
+/* Cut a run from the front's blocks, and some more to keep: address | PH_RUN_CLEAN, or 0. */
+uintptr_t ph_front_cut(ph_front *front, unsigned pages);
+
+/* ---- the calling thread's front -------------------------------------------------------- */
+
+typedef struct ph_thread_entry {
+    uint64_t heap_id;
+    ph_front *front;
+} ph_thread_entry;
+
+/* A thread's table: heap id -> front, open addressing, never full. */
+typedef struct ph_thread {
+    uint64_t mask;
+    uint64_t count;
+    ph_thread_entry entries[];
+} ph_thread;
+
+extern PH_THREAD_LOCAL ph_thread *ph_thread_self;
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* heap.c -- heaps are made and destroyed; the registry knows them all. */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "map/meta.h"
+#include "os/thread.h"
+
+/* Every live heap.  Ids are counted up and never used again, so a stale id names no heap. */
+static struct {
+    ph_mutex lock;
+    pageheap *first;       /* lock */
+    uint64_t last_id;      /* lock */
+    bool has_fork_handler; /* lock */
+} registry;
+
+void ph_registry_lock(void)
+{
+    ph_mutex_lock(&registry.lock);
+}
+
+void ph_registry_unlock(void)
+{
+    ph_mutex_unlock(&registry.lock);
+}
+
+void ph_heap_each(void (*fn)(pageheap *))
+{
+    for (pageheap *heap = registry.first; heap != NULL; heap = heap->next)
+        fn(heap);
+}
+
+bool ph_heap_id_is_alive(uint64_t id)
+{
+    for (const pageheap *heap = registry.first; heap != NULL && id != 0; heap = heap->next) {
+        if (ph_load_relaxed(&heap->id) == id)
+            return true;
+    }
+    return false;
+}
+
+bool ph_heap_is_valid(const pageheap *heap)
+{
+    return heap != NULL && ph_load_relaxed(&heap->id) != 0;
+}
+
+/* ---- create ---------------------------------------------------------------------------- */
+
+static uint64_t pages_of_bytes(const pageheap *heap, uint64_t bytes)
+{
+    return bytes == 0 ? UINT64_MAX : bytes >> heap->page_log2;
+}
+
+/* Options are valid: the api floor has seen to that. */
+static void apply_options(pageheap *heap, const pageheap_options *options)
+{
+    uint32_t page_bytes =
+        options->page_bytes != 0 ? options->page_bytes : (uint32_t)ph_os_facts_now.page_bytes;
+    heap->page_log2 = ph_lowest_bit(page_bytes);
+    heap->block_pages = 1u << (PH_BLOCK_LOG2 - heap->page_log2);
+    heap->flags = options->flags;
+    heap->decay_ms = options->decay_ms == PAGEHEAP_AT_ONCE ? 0 : options->decay_ms;
+    heap->huge_pages = options->huge_pages;
+    heap->limit_pages = pages_of_bytes(heap, options->limit_bytes);
+    heap->retain_pages = pages_of_bytes(heap, options->retain_bytes);
+    heap->reserve_bytes = options->reserve_bytes != 0 ? options->reserve_bytes : PH_REGION_BYTES_MAX;
+}
+
+/* The handlers must be there before the first heap is: a fork in between would leave it unhandled. */
+static int register_fork_handler(void)
+{
+    int error = 0;
+    ph_registry_lock();
+    bool is_first = !registry.has_fork_handler;
+    registry.has_fork_handler = true;
+    ph_registry_unlock();
+    if (is_first)
+        error = ph_fork_register();
+    return error;
+}
+
+pageheap *ph_heap_create(const pageheap_options *options, int *ret_error)
+{
+    *ret_error = ph_os_setup();
+    if (*ret_error == 0)
+        *ret_error = register_fork_handler();
+    if (*ret_error != 0)
+        return NULL;
+    pageheap *heap = ph_meta_alloc(sizeof *heap);
+    if (heap == NULL) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    apply_options(heap, options);
+    ph_special_front_init(heap);
+    uint64_t now_ms = ph_os.now_ms();
+    ph_store_relaxed(&heap->period_start_ms, now_ms);
+    ph_store_relaxed(&heap->next_tick_ms, now_ms);
+    ph_fetch_add_relaxed(&heap->metadata_bytes, sizeof *heap);
+    ph_registry_lock();
+    ph_store_relaxed(&heap->id, ++registry.last_id);
+    heap->next = registry.first;
+    registry.first = heap;
+    ph_registry_unlock();
+    return heap;
+}
+
+/* ---- destroy --------------------------------------------------------------------------- */
+
+static void unlink_heap(pageheap *heap)
+{
+    ph_registry_lock();
+    pageheap **link = &registry.first;
+    while (*link != heap)
+        link = &(*link)->next;
+    *link = heap->next;
+    ph_store_relaxed(&heap->id, 0);
+    ph_registry_unlock();
+}
+
+static void free_magazines(ph_magazine *magazine)
+{
+    while (magazine != NULL) {
+        ph_magazine *below = magazine->below;
+        ph_meta_free(magazine, sizeof *magazine);
+        magazine = below;
+    }
+}
+
+static void free_fronts(pageheap *heap)
+{
+    ph_front *front = ph_load_acquire(&heap->fronts);
+    while (front != NULL) {
+        ph_front *next = front->next;
+        for (unsigned pages = 1; pages <= heap->block_pages; pages++)
+            free_magazines(front->magazines[pages]);
+        free_magazines(front->magazine_spares);
+        ph_meta_free(front, sizeof *front);
+        front = next;
+    }
+}
+
+static void free_attributes(pageheap *heap)
+{
+    for (unsigned b = 0; b < PH_ATTRIBUTE_BUCKETS; b++) {
+        ph_attribute *a = heap->attributes.buckets[b];
+        while (a != NULL) {
+            ph_attribute *next = a->next;
+            ph_meta_free(a, sizeof *a);
+            a = next;
+        }
+    }
+}
+
+void ph_heap_destroy(pageheap *heap)
+{
+    unlink_heap(heap);
+    ph_pool_unmap_all(heap);
+    ph_huge_unmap_all(heap);
+    free_attributes(heap);
+    free_fronts(heap);
+    ph_meta_free(heap, sizeof *heap);
+}

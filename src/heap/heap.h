@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* heap.h -- a heap: its regions, its fronts, and what they share.
+ *
+ * Lock order, outermost first.  A thread that holds one may take only later ones:
+ *
+ *     registry        heap.c     the list of all heaps
+ *     fronts_lock     heap       the list of fronts
+ *     purge_turn      heap       one thread at a time gives memory back        (held across system calls:
+ *     grow_turn       heap       one thread at a time asks for address space    only its like wait for it)
+ *     a front         front.h    a thread's blocks and magazines; several only by ph_fronts_lock_all
+ *     attributes.lock heap       labels and flags of single runs
+ *     lock            heap       regions and the pool of empty blocks
+ *     arena           meta.c     our own records
+ *
+ * grow_turn and purge_turn are turns, not locks on data: no allocation that existing blocks can serve, and
+ * no free, ever waits for one.
+ */
+#ifndef PH_HEAP_HEAP_H
+#define PH_HEAP_HEAP_H
+
+#include "heap/front.h"
+#include "pageheap/pageheap.h"
+
+/* A reservation, cut into blocks.
+ *   G1  untaken: bit b is set while block b is nobody's; beyond `blocks` no bit is set
+ *   G2  dirty is a subset of untaken: blocks that still hold memory
+ *   G3  blocks [0, committed_blocks) are USED, the others RESERVED; a record is valid in the former only
+ */
+typedef struct ph_region {
+    struct ph_region *next;    /* heap's lock */
+    uintptr_t base;            /* set once */
+    uint32_t blocks;           /* set once */
+    uint32_t committed_blocks; /* grow_turn and heap's lock to change, either to read */
+    uint64_t untaken[PH_BLOCK_WORDS];
+    uint64_t dirty[PH_BLOCK_WORDS];
+} ph_region;
+
+/* A run longer than a region: mapped alone, registered all the same. */
+typedef struct ph_huge {
+    struct ph_huge *next;  /* heap's lock */
+    struct pageheap *heap; /* set once */
+    ph_block *head;        /* record of its first block */
+    uintptr_t base;
+    uint64_t pages;
+    uint64_t mapped_bytes;
+} ph_huge;
+
+/* What a run has beyond its pages: a label, flags, guards.  In a hash table by address. */
+typedef struct ph_attribute {
+    struct ph_attribute *next;
+    uintptr_t start; /* what the caller holds */
+    uint64_t pages;
+    uintptr_t whole_start; /* with guards */
+    uint64_t whole_pages;
+    const char *tag;
+    uint32_t flags; /* those in effect */
+    uint32_t guards_are_mappings;
+} ph_attribute;
+#define PH_ATTRIBUTE_BUCKETS      64
+
+#define PH_REGION_PAGES_MAX(heap) ((uint64_t)PH_REGION_BLOCKS_MAX * (heap)->block_pages)
+
+struct pageheap {
+    _Atomic uint64_t id;   /* never used again by another heap; 0 once destroyed */
+    struct pageheap *next; /* registry */
+    uint32_t page_log2;    /* set once, like all options */
+    uint32_t block_pages;
+    uint32_t flags;
+    uint32_t decay_ms;
+    uint32_t huge_pages;
+    uint64_t limit_pages;  /* UINT64_MAX: none */
+    uint64_t retain_pages; /* UINT64_MAX: no bound */
+    uint64_t reserve_bytes;
+
+    ph_mutex lock;
+    ph_region *regions; /* lock */
+    ph_huge *huge_runs; /* lock */
+    _Atomic uint64_t pool_dirty_pages;
+
+    ph_mutex fronts_lock;
+    _Atomic(ph_front *) fronts; /* fronts_lock to push; never popped before destroy */
+    _Atomic uint32_t front_count;
+
+    ph_mutex grow_turn, purge_turn;
+
+    _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
+    _Atomic uint64_t large_peak_pages, large_peak_before_pages;
+    _Atomic uint64_t period_start_ms, next_tick_ms, next_reach_ms;
+    _Atomic uint64_t peak_live_pages;
+    _Atomic uint64_t charged_pages; /* kept only with a limit: pages in runs and caches */
+
+    _Atomic uint64_t reserved_bytes, committed_bytes, given_back_bytes, metadata_bytes;
+    _Atomic uint64_t failed_os_calls, revocations, region_count, refused_frees;
+
+    ph_front special; /* owns blocks whose runs have attributes, and stands for all that no thread owns */
+    struct {
+        ph_mutex lock;
+        ph_attribute *buckets[PH_ATTRIBUTE_BUCKETS];
+    } attributes;
+};
+
+static inline size_t ph_heap_page_bytes(const pageheap *heap)
+{
+    return (size_t)1 << heap->page_log2;
+}
+
+/* Number of a system call's result: counted if it failed, and handed on. */
+static inline int ph_heap_note(pageheap *heap, int result)
+{
+    if (PH_UNLIKELY(result != 0))
+        ph_fetch_add_relaxed(&heap->failed_os_calls, 1);
+    return result;
+}
+
+/* ---- heap.c ---------------------------------------------------------------------------- */
+
+pageheap *ph_heap_create(const pageheap_options *options, int *ret_error);
+void ph_heap_destroy(pageheap *heap);
+bool ph_heap_is_valid(const pageheap *heap);
+/* Call fn for every heap with the registry held. */
+void ph_heap_each(void (*fn)(pageheap *));
+void ph_registry_lock(void);
+void ph_registry_unlock(void);
+/* With the registry held. */
+bool ph_heap_id_is_alive(uint64_t id);
+
+/* ---- pool.c: empty blocks (takes heap's lock) ------------------------------------------ */
+
+/* Take `blocks` adjacent blocks at a multiple of `align_blocks`; the address of the first, or 0.
+ * *ret_clean says whether all of them read zero.  Makes system calls: hold nothing. */
+uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
+
+/* The same from what is there, without a system call. */
+uintptr_t ph_pool_take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
+
+/* Give blocks back; their records are initialised and EMPTY. */
+void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks);
+
+/* Give up to `pages` of the pool's memory back to the system; returns pages.  Hold purge_turn only. */
+uint64_t ph_pool_purge(pageheap *heap, uint64_t pages);
+
+/* Unmap regions that nobody uses.  Hold purge_turn only. */
+void ph_pool_shrink(pageheap *heap);
+
+/* For destroy: unmap every region, used or not. */
+void ph_pool_unmap_all(pageheap *heap);
+
+/* ---- threads.c ------------------------------------------------------------------------- */
+
+/* The calling thread's front of this heap, made if need be; NULL if there is no memory for it. */
+ph_front *ph_front_mine(pageheap *heap);
+
+void ph_special_front_init(pageheap *heap);
+
+/* After fork, in the child: fronts of threads that are no more become vacant. */
+void ph_fronts_after_fork(pageheap *heap);
+
+/* ---- alloc.c, free.c: runs of up to a block, without attributes ------------------------ */
+
+/* A live run: address | PH_RUN_CLEAN, or 0 if there is no memory. */
+uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
+
+/* 0 or a public code.  `pages` 0 means whatever its length is. */
+int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
+
+/* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
+
+uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes);
+int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages);
+/* The block's front was held; give the runs it keeps back to the pool until `keep_pages` are left. */
+void ph_large_drain(ph_front *front, uint64_t keep_pages);
+/* Make the blocks of a run that is nobody's EMPTY and give them to the pool. */
+void ph_large_release(pageheap *heap, ph_block *head);
+uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes);
+void ph_huge_release(pageheap *heap, ph_huge *huge);
+void ph_huge_unmap_all(pageheap *heap);
+/* The huge run that `address` lies in, or NULL. */
+ph_huge *ph_huge_find(uintptr_t address);
+
+/* ---- special.c: runs with a label or flags --------------------------------------------- */
+
+#define PH_FLAGS_SPECIAL (PAGEHEAP_LOCKED | PAGEHEAP_NODUMP | PAGEHEAP_GUARD)
+void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags, const char *tag);
+int ph_special_free(pageheap *heap, uintptr_t address, uint64_t pages);
+/* The run whose pages, guards included, begin at `whole_start`; the one that holds `address`. */
+bool ph_special_describe(pageheap *heap, uintptr_t whole_start, pageheap_run *ret_run);
+bool ph_special_find(pageheap *heap, uintptr_t address, pageheap_run *ret_run);
+
+/* ---- balance.c: how much memory may stay ----------------------------------------------- */
+
+typedef struct ph_sums {
+    uint64_t live_pages, cached_pages, unused_pages; /* unused: not clean, not cached */
+    uint64_t peak_pages;                             /* most live pages in this period and the last */
+} ph_sums;
+void ph_heap_sum(pageheap *heap, ph_sums *ret_sums);
+
+/* The periodic look, at most every few milliseconds; `own` is the caller's front, not held, or NULL. */
+void ph_heap_tick(pageheap *heap, ph_front *own);
+/* After the front has grown by a fair amount. */
+void ph_heap_grown(pageheap *heap, ph_front *own);
+/* The caller's cache is at its limit: raise that or drain. */
+void ph_front_relimit(pageheap *heap, ph_front *own);
+/* Give everything back but `keep_pages`.  Returns pages given back. */
+uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages);
+/* Every cached run back to its block, in all fronts. */
+void ph_heap_drain_all(pageheap *heap);
+/* Charge pages against the limit; false if it would be passed. */
+bool ph_heap_charge(pageheap *heap, uint64_t pages);
+static inline void ph_heap_uncharge(pageheap *heap, uint64_t pages)
+{
+    if (heap->limit_pages != UINT64_MAX)
+        ph_fetch_sub_relaxed(&heap->charged_pages, pages);
+}
+
+/* ---- reshape.c, inspect.c -------------------------------------------------------------- */
+
+int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pages);
+int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t tail, uint64_t tail_pages);
+/* Grow or shrink in place: 0, or a code (ENOMEM: not here). */
+int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pages, bool *ret_tail_clean);
+int ph_run_find(uintptr_t address, pageheap_run *ret_run);
+int ph_heap_check(pageheap *heap);
+
+/* ---- fork.c ---------------------------------------------------------------------------- */
+
+int ph_fork_register(void);
+
+#endif

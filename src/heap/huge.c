@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* huge.c -- runs longer than a region: each is a mapping of its own, registered and checked like all.
+ *
+ * The first block has a record of kind LARGE.  The blocks behind it have none of their own: there may be
+ * many thousands.  An address inside is found through its window instead: at most one such run enters a
+ * window from below and at most one leaves it above, and the window names both.  Such a run is longer than a
+ * window, so it never begins and ends in the same one.
+ */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "map/meta.h"
+
+static ph_huge *covering(_Atomic(ph_huge *) *slot, uintptr_t address)
+{
+    ph_huge *huge = ph_load_acquire(slot); /* pairs with the release in set_windows */
+    if (huge == NULL || address - huge->base >= huge->mapped_bytes)
+        return NULL;
+    return huge;
+}
+
+ph_huge *ph_huge_find(uintptr_t address)
+{
+    ph_window *window = ph_window_of(address);
+    if (window == NULL)
+        return NULL;
+    ph_huge *huge = covering(&window->enters, address);
+    return huge != NULL ? huge : covering(&window->leaves, address);
+}
+
+static void set_windows(const ph_huge *huge, ph_huge *value)
+{
+    uintptr_t first = huge->base >> PH_WINDOW_LOG2;
+    uintptr_t last = (huge->base + huge->mapped_bytes - 1) >> PH_WINDOW_LOG2;
+    for (uintptr_t index = first; index <= last; index++) {
+        ph_window *window = ph_load_acquire(&ph_windows[index]);
+        if (index > first)
+            ph_store_release(&window->enters, value); /* pairs with covering */
+        if (index < last)
+            ph_store_release(&window->leaves, value);
+    }
+}
+
+/* Map at the asked alignment, at least a block's. */
+static int map_aligned(pageheap *heap, ph_huge *huge, uint64_t align_bytes)
+{
+    void *base;
+    huge->mapped_bytes = ph_align_up(huge->pages << heap->page_log2, PH_BLOCK_BYTES);
+    int error = ph_heap_note(heap, ph_os_reserve_aligned(huge->mapped_bytes, align_bytes, &base));
+    if (error != 0)
+        return error;
+    huge->base = (uintptr_t)base;
+    error = ph_windows_prepare(huge->base, huge->mapped_bytes);
+    if (error == 0)
+        error = ph_heap_note(heap, ph_os.use(base, huge->mapped_bytes));
+    if (error != 0)
+        (void)ph_heap_note(heap, ph_os.unmap(base, huge->mapped_bytes));
+    return error;
+}
+
+static void register_run(pageheap *heap, ph_huge *huge)
+{
+    ph_block *head = ph_block_of_ours(huge->base);
+    ph_block_init(head, huge->base, heap->page_log2, false);
+    ph_store_relaxed(&head->large.pages, huge->pages);
+    head->large.clean = 0;
+    ph_store_relaxed(&head->large.state, PH_LARGE_LIVE);
+    ph_store_relaxed(&head->kind, PH_BLOCK_LARGE);
+    ph_store_release(&head->owner, &heap->special); /* pairs with the acquire in ph_run_free */
+    huge->head = head;
+    set_windows(huge, huge);
+    ph_mutex_lock(&heap->lock);
+    huge->next = heap->huge_runs;
+    heap->huge_runs = huge;
+    ph_mutex_unlock(&heap->lock);
+    ph_fetch_add_relaxed(&heap->reserved_bytes, huge->mapped_bytes);
+    ph_fetch_add_relaxed(&heap->committed_bytes, huge->mapped_bytes);
+    ph_fetch_add_relaxed(&heap->region_count, 1);
+    ph_fetch_add_relaxed(&heap->large_live_pages, huge->pages);
+}
+
+uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+{
+    if (!ph_heap_charge(heap, pages))
+        return 0;
+    ph_huge *huge = ph_meta_alloc(sizeof *huge);
+    if (huge == NULL)
+        goto undo_charge;
+    huge->heap = heap;
+    huge->pages = pages;
+    if (map_aligned(heap, huge, ph_max_u64(align_bytes, PH_BLOCK_BYTES)) != 0)
+        goto undo_record;
+    register_run(heap, huge);
+    ph_front *front = ph_front_mine(heap);
+    if (front != NULL)
+        ph_bump_relaxed(&front->alloc_calls, 1);
+    return huge->base | PH_RUN_CLEAN;
+
+undo_record:
+    ph_meta_free(huge, sizeof *huge);
+undo_charge:
+    ph_heap_uncharge(heap, pages);
+    return 0;
+}
+
+static void unlink_run(pageheap *heap, const ph_huge *huge)
+{
+    ph_mutex_lock(&heap->lock);
+    ph_huge **link = &heap->huge_runs;
+    while (*link != huge)
+        link = &(*link)->next;
+    *link = huge->next;
+    ph_mutex_unlock(&heap->lock);
+}
+
+void ph_huge_release(pageheap *heap, ph_huge *huge)
+{
+    ph_heap_uncharge(heap, huge->pages);
+    /* Records first: once unmapped, the addresses may become somebody else's at any moment. */
+    set_windows(huge, NULL);
+    ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
+    ph_store_release(&huge->head->owner, NULL);
+    if (ph_heap_note(heap, ph_os.unmap((void *)huge->base, huge->mapped_bytes)) != 0) {
+        /* The limit of mappings: the memory goes, the address space stays with the heap until destroy. */
+        (void)ph_heap_note(heap, ph_os.advise((void *)huge->base, huge->mapped_bytes, PH_ADVICE_DISCARD));
+        return;
+    }
+    unlink_run(heap, huge);
+    ph_fetch_sub_relaxed(&heap->reserved_bytes, huge->mapped_bytes);
+    ph_fetch_sub_relaxed(&heap->committed_bytes, huge->mapped_bytes);
+    ph_fetch_sub_relaxed(&heap->region_count, 1);
+    ph_fetch_add_relaxed(&heap->given_back_bytes, huge->mapped_bytes);
+    ph_meta_free(huge, sizeof *huge);
+}
+
+void ph_huge_unmap_all(pageheap *heap)
+{
+    while (heap->huge_runs != NULL) {
+        ph_huge *huge = heap->huge_runs;
+        heap->huge_runs = huge->next;
+        set_windows(huge, NULL);
+        ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
+        ph_store_relaxed(&huge->head->owner, NULL);
+        (void)ph_os.unmap((void *)huge->base, huge->mapped_bytes);
+        ph_meta_free(huge, sizeof *huge);
+    }
+}

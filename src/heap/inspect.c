@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* inspect.c -- find the run at an address, walk all runs and blocks, recount everything. */
+#include "heap/inspect.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "heap/heap.h"
+
+/* ---- find ------------------------------------------------------------------------------ */
+
+static void describe(pageheap *heap, uintptr_t start, uint64_t pages, pageheap_run *ret_run)
+{
+    *ret_run = (pageheap_run){ .heap = heap, .start = (void *)start, .pages = pages };
+}
+
+static bool find_long(ph_block *head, uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap *heap = ph_load_acquire(&head->owner)->heap;
+    uintptr_t base = ph_block_base(head);
+    uint64_t pages = ph_load_relaxed(&head->large.pages);
+    if (ph_load_acquire(&head->large.state) != PH_LARGE_LIVE) /* pairs with enliven */
+        return false;
+    if (address - base >= pages << heap->page_log2)
+        return false;
+    describe(heap, base, pages, ret_run);
+    return true;
+}
+
+static bool find_short(const ph_block *block, uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap *heap = ph_load_acquire(&block->owner)->heap;
+    int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
+    if (first < 0)
+        return false;
+    uintptr_t start = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
+    describe(heap, start, ph_block_run_pages(block, (unsigned)first), ret_run);
+    return true;
+}
+
+int ph_run_find(uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap_run run = { .heap = NULL };
+    bool found = false;
+    ph_huge *huge = ph_huge_find(address);
+    ph_block *block = huge != NULL ? huge->head : ph_block_of(address);
+    ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+    if (owner == NULL)
+        return PAGEHEAP_ENOTOURS;
+    unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
+    bool is_special = owner == &owner->heap->special;
+    run.heap = owner->heap;
+    if (kind == PH_BLOCK_BODY)
+        block = ph_load_relaxed(&block->head);
+    if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+        found = find_long(block, address, &run);
+    else if (kind == PH_BLOCK_PAGES && !is_special)
+        found = find_short(block, address, &run);
+    if (!found && is_special && kind != PH_BLOCK_EMPTY)
+        found = ph_special_find(owner->heap, address, &run);
+    if (!found)
+        return PAGEHEAP_ENOTOURS;
+    *ret_run = run;
+    return 0;
+}
+
+/* ---- walks ----------------------------------------------------------------------------- */
+
+/* One region's base and size, by number; false when there are no more.  No lock is held between two. */
+static bool region_at(pageheap *heap, uint64_t number, uintptr_t *ret_base, unsigned *ret_blocks)
+{
+    ph_mutex_lock(&heap->lock);
+    const ph_region *region = heap->regions;
+    while (region != NULL && number-- > 0)
+        region = region->next;
+    if (region != NULL) {
+        *ret_base = region->base;
+        *ret_blocks = region->committed_blocks;
+    }
+    ph_mutex_unlock(&heap->lock);
+    return region != NULL;
+}
+
+/* The live run that begins here, guard included; false if it is gone by now. */
+static bool describe_at(pageheap *heap, uintptr_t whole_start, bool is_special, pageheap_run *ret_run)
+{
+    if (is_special)
+        return ph_special_describe(heap, whole_start, ret_run);
+    return ph_run_find(whole_start, ret_run) == 0;
+}
+
+/* The live runs of one block: their starts, told from copies of its words. */
+static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
+{
+    bool is_special = ph_load_relaxed(&block->owner) == &heap->special;
+    for (unsigned w = 0; w < block->words; w++) {
+        uint64_t starts = ph_load_relaxed(&block->tags[w].mark);
+        for (; starts != 0; starts &= starts - 1) {
+            pageheap_run run;
+            uintptr_t page = 64 * w + ph_lowest_bit(starts);
+            if (!describe_at(heap, ph_block_base(block) + (page << heap->page_log2), is_special, &run))
+                continue;
+            int answer = fn(ctx, &run);
+            if (answer != 0)
+                return answer;
+        }
+    }
+    return 0;
+}
+
+static int walk_one(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
+{
+    unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
+    pageheap_run run;
+    if (kind == PH_BLOCK_PAGES)
+        return walk_block_runs(heap, block, fn, ctx);
+    if (kind != PH_BLOCK_LARGE)
+        return 0;
+    bool is_special = ph_load_acquire(&block->large.state) == PH_LARGE_SPECIAL;
+    return describe_at(heap, ph_block_base(block), is_special, &run) ? fn(ctx, &run) : 0;
+}
+
+static ph_block *huge_head_at(pageheap *heap, uint64_t number)
+{
+    ph_mutex_lock(&heap->lock);
+    const ph_huge *huge = heap->huge_runs;
+    while (huge != NULL && number-- > 0)
+        huge = huge->next;
+    ph_block *head = huge == NULL ? NULL : huge->head;
+    ph_mutex_unlock(&heap->lock);
+    return head;
+}
+
+int ph_heap_each_run(pageheap *heap, pageheap_run_fn *fn, void *ctx)
+{
+    uintptr_t base;
+    unsigned blocks;
+    int answer = 0;
+    for (uint64_t number = 0; answer == 0 && region_at(heap, number, &base, &blocks); number++) {
+        for (unsigned b = 0; b < blocks && answer == 0; b++)
+            answer = walk_one(heap, ph_block_of_ours(base + b * PH_BLOCK_BYTES), fn, ctx);
+    }
+    ph_block *head;
+    for (uint64_t number = 0; answer == 0 && (head = huge_head_at(heap, number)) != NULL; number++)
+        answer = walk_one(heap, head, fn, ctx);
+    return answer;
+}
+
+static void describe_block(const pageheap *heap, const ph_block *block, pageheap_block *ret_block)
+{
+    unsigned kind = ph_load_acquire(&block->kind);
+    bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
+    *ret_block = (pageheap_block){
+        .start = (void *)ph_block_base(block),
+        .pages = heap->block_pages,
+        .unused_pages = is_long ? 0 : block->unused_pages,
+        .resident_pages = is_long ? 0 : (size_t)block->unused_pages - block->clean_pages,
+        .longest_pages = is_long ? 0 : block->longest_pages,
+    };
+}
+
+int ph_heap_each_block(pageheap *heap, pageheap_block_fn *fn, void *ctx)
+{
+    uintptr_t base;
+    unsigned blocks;
+    int answer = 0;
+    for (uint64_t number = 0; answer == 0 && region_at(heap, number, &base, &blocks); number++) {
+        for (unsigned b = 0; b < blocks && answer == 0; b++) {
+            pageheap_block described;
+            describe_block(heap, ph_block_of_ours(base + b * PH_BLOCK_BYTES), &described);
+            answer = fn(ctx, &described);
+        }
+    }
+    return answer;
+}

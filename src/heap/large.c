@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* large.c -- runs longer than a block: whole blocks, adjacent, from one region.
+ *
+ * The end of the last block stays unused: it is address space, never memory.  Why not give it to small
+ * runs: docs/design/heap.md.
+ *
+ * L1  The first block's `large.state` decides who frees a run: LIVE to CACHED by compare-and-swap.
+ * L2  A run that is CACHED is in exactly one front's `large` slots, or in nobody's hands but one thread's.
+ */
+#include "heap/heap.h"
+
+#include "map/meta.h"
+
+static unsigned blocks_of(const pageheap *heap, uint64_t pages)
+{
+    return (unsigned)ph_div_ceil(pages, heap->block_pages);
+}
+
+static void count_live(pageheap *heap, uint64_t pages)
+{
+    uint64_t live = ph_fetch_add_relaxed(&heap->large_live_pages, pages) + pages;
+    if (live > ph_load_relaxed(&heap->large_peak_pages))
+        ph_store_relaxed(&heap->large_peak_pages, live); /* a race loses a page count, no page */
+}
+
+/* ---- kept runs ------------------------------------------------------------------------- */
+
+/* Take a kept run of exactly this length (front held); NULL if there is none. */
+static ph_block *take_kept(ph_front *front, uint64_t pages)
+{
+    for (uint32_t i = front->large_count; i-- > 0;) {
+        if (front->large[i].pages != pages)
+            continue;
+        ph_block *head = front->large[i].head;
+        front->large_count--;
+        for (uint32_t j = i; j < front->large_count; j++)
+            front->large[j] = front->large[j + 1];
+        ph_bump_relaxed(&front->large_cached_pages, (uint64_t)0 - pages);
+        return head;
+    }
+    return NULL;
+}
+
+/* Keep a run; false if there is no room for it. */
+static bool keep(ph_front *front, ph_block *head, uint64_t pages)
+{
+    if (front->large_count == PH_LARGE_SLOTS)
+        return false;
+    front->large[front->large_count].head = head;
+    front->large[front->large_count].pages = pages;
+    front->large_count++;
+    ph_bump_relaxed(&front->large_cached_pages, pages);
+    return true;
+}
+
+void ph_large_release(pageheap *heap, ph_block *head)
+{
+    uint64_t pages = ph_load_relaxed(&head->large.pages);
+    bool is_clean = head->large.clean != 0;
+    uintptr_t base = ph_block_base(head);
+    unsigned blocks = blocks_of(heap, pages);
+    for (unsigned b = 0; b < blocks; b++) {
+        uintptr_t address = base + b * PH_BLOCK_BYTES;
+        ph_block_init(ph_block_of_ours(address), address, heap->page_log2, is_clean);
+    }
+    ph_pool_give(heap, base, blocks);
+    ph_heap_uncharge(heap, pages);
+}
+
+void ph_large_drain(ph_front *front, uint64_t keep_pages)
+{
+    uint32_t given = 0;
+    while (given < front->large_count && ph_load_relaxed(&front->large_cached_pages) > keep_pages) {
+        ph_bump_relaxed(&front->large_cached_pages, (uint64_t)0 - front->large[given].pages);
+        ph_large_release(front->heap, front->large[given].head);
+        given++; /* the oldest first */
+    }
+    front->large_count -= given;
+    for (uint32_t i = 0; i < front->large_count; i++)
+        front->large[i] = front->large[i + given];
+}
+
+/* ---- alloc ----------------------------------------------------------------------------- */
+
+static void form_run(pageheap *heap, uintptr_t base, uint64_t pages, bool is_clean)
+{
+    ph_block *head = ph_block_of_ours(base);
+    ph_store_relaxed(&head->large.pages, pages);
+    head->large.clean = is_clean;
+    for (unsigned b = 1; b < blocks_of(heap, pages); b++) {
+        ph_block *body = ph_block_of_ours(base + b * PH_BLOCK_BYTES);
+        ph_store_relaxed(&body->head, head);
+        ph_store_release(&body->kind, PH_BLOCK_BODY); /* pairs with the acquire in ph_run_find */
+    }
+    ph_store_release(&head->kind, PH_BLOCK_LARGE); /* the same */
+}
+
+/* The run becomes live: address | PH_RUN_CLEAN. */
+static uintptr_t enliven(pageheap *heap, ph_block *head, uint64_t pages)
+{
+    uintptr_t run = ph_block_base(head) | (head->large.clean ? PH_RUN_CLEAN : 0);
+    head->large.clean = 0;
+    count_live(heap, pages);
+    ph_store_release(&head->large.state, PH_LARGE_LIVE); /* pairs with the compare-and-swap in free */
+    return run;
+}
+
+static ph_block *kept_by(ph_front *front, uint64_t pages)
+{
+    if (front == NULL)
+        return NULL;
+    ph_front_enter(front);
+    ph_block *head = take_kept(front, pages);
+    ph_front_leave(front);
+    return head;
+}
+
+static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks)
+{
+    bool is_clean;
+    if (!ph_heap_charge(heap, pages))
+        return 0;
+    uintptr_t base = ph_pool_take(heap, blocks_of(heap, pages), align_blocks, &is_clean);
+    if (base == 0) {
+        ph_heap_uncharge(heap, pages);
+        return 0;
+    }
+    form_run(heap, base, pages, is_clean);
+    return enliven(heap, ph_block_of_ours(base), pages);
+}
+
+/* Count the call, and look at the clock and the balance when it is time. */
+static void account(pageheap *heap, ph_front *front, bool has_grown)
+{
+    ph_front_enter(front);
+    ph_bump_relaxed(&front->alloc_calls, 1);
+    ph_front_leave(front);
+    if (has_grown)
+        ph_heap_grown(heap, front);
+    if (ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0)
+        ph_heap_tick(heap, front);
+}
+
+uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+{
+    ph_front *front = ph_front_mine(heap);
+    unsigned align_blocks = align_bytes <= PH_BLOCK_BYTES ? 1 : (unsigned)(align_bytes / PH_BLOCK_BYTES);
+    ph_block *head = align_blocks == 1 ? kept_by(front, pages) : NULL;
+    uintptr_t run = head != NULL ? enliven(heap, head, pages) : new_run(heap, pages, align_blocks);
+    if (run != 0 && front != NULL)
+        account(heap, front, (run & PH_RUN_CLEAN) != 0);
+    return run;
+}
+
+/* ---- free ------------------------------------------------------------------------------ */
+
+int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
+{
+    uint64_t length = ph_load_relaxed(&head->large.pages);
+    if (address != ph_block_base(head) || (pages != 0 && pages != length))
+        return PAGEHEAP_EBADRUN;
+    uint32_t expected = PH_LARGE_LIVE;
+    if (!ph_cas_acq_rel(&head->large.state, &expected, PH_LARGE_CACHED)) /* pairs with enliven */
+        return PAGEHEAP_EBADRUN;
+    ph_fetch_sub_relaxed(&heap->large_live_pages, length);
+    ph_huge *huge = length > PH_REGION_PAGES_MAX(heap) ? ph_huge_find(address) : NULL;
+    ph_front *front = ph_front_mine(heap);
+    bool is_kept = false;
+    bool is_over = false;
+    if (front != NULL) {
+        ph_front_enter(front);
+        ph_bump_relaxed(&front->free_calls, 1);
+        is_kept = huge == NULL && keep(front, head, length);
+        is_over = ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->cached_pages) >
+                  front->cache_limit_pages;
+        ph_front_leave(front);
+    }
+    if (huge != NULL)
+        ph_huge_release(heap, huge);
+    else if (!is_kept)
+        ph_large_release(heap, head);
+    if (is_over)
+        ph_front_relimit(heap, front);
+    return 0;
+}

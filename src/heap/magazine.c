@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held.
+ *
+ * A magazine holds 14 runs of one length.  The hot path pushes and pops on the top one; what is here comes
+ * into play when that is full or empty.  Three bounds hold the cache down: pages (cache_limit_pages, set
+ * from what the heap has needed lately), records (magazine_limit), and the balance, which drains runs that
+ * stand idle.  After J. Bonwick and J. Adams, "Magazines and Vmem", USENIX 2001.
+ */
+#include "heap/heap.h"
+
+#include "base/assert.h"
+
+/* The most pages and runs that one miss fetches. */
+#define REFILL_PAGES_MAX 128
+#define REFILL_RUNS_MAX  32
+
+static unsigned refill_slot(unsigned pages)
+{
+    return pages < 64 ? pages : 64;
+}
+
+/* Room for one more run of this length on top of its stack. */
+static bool make_room(ph_front *front, unsigned pages)
+{
+    ph_magazine *top = front->magazines[pages];
+    if (top != NULL && top->count < PH_MAGAZINE_RUNS)
+        return true;
+    ph_magazine *fresh = front->magazine_spares;
+    if (fresh == NULL)
+        return false;
+    front->magazine_spares = fresh->below;
+    fresh->below = top;
+    fresh->count = 0;
+    front->magazines[pages] = fresh;
+    return true;
+}
+
+bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
+{
+    if (!make_room(front, pages))
+        return false;
+    ph_magazine *top = front->magazines[pages];
+    top->runs[top->count++] = run_and_clean;
+    ph_bump_relaxed(&front->cached_pages, pages);
+    return true;
+}
+
+/* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
+uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
+{
+    ph_magazine *top = front->magazines[pages];
+    if (top == NULL)
+        return 0;
+    if (top->count == 0) {
+        if (top->below == NULL)
+            return 0;
+        front->magazines[pages] = top->below;
+        top->below = front->magazine_spares;
+        front->magazine_spares = top;
+        top = front->magazines[pages];
+    }
+    ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
+    return top->runs[--top->count];
+}
+
+static void give_kept(ph_front *front, uintptr_t kept, unsigned pages)
+{
+    ph_block *block = ph_block_of_ours(kept);
+    unsigned first = (unsigned)(kept >> front->page_log2) & (front->block_pages - 1);
+    ph_front_give(front, block, first, pages, (kept & PH_RUN_CLEAN) != 0);
+}
+
+static uint64_t kept_runs(const ph_front *front, unsigned pages)
+{
+    uint64_t runs = 0;
+    for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
+        runs += m->count;
+    return runs;
+}
+
+/* Halve what is kept of each length, in turn from where the last drain ended, until the bound holds; halving
+ * again and again empties everything. */
+void ph_front_drain(ph_front *front, uint64_t keep_pages)
+{
+    unsigned barren = 0; /* lengths in a row that had nothing to give */
+    unsigned pages = front->drain_from;
+    while (ph_load_relaxed(&front->cached_pages) > keep_pages && barren <= front->block_pages) {
+        pages = pages >= front->block_pages ? 1 : pages + 1;
+        uint64_t runs = front->magazines[pages] == NULL ? 0 : kept_runs(front, pages);
+        barren = runs == 0 ? barren + 1 : 0;
+        if (runs == 0)
+            continue;
+        front->refill_runs[refill_slot(pages)] = 1;
+        for (uint64_t give = (runs + 1) / 2; give > 0; give--)
+            give_kept(front, ph_front_take_kept(front, pages), pages);
+    }
+    front->drain_from = pages;
+}
+
+/* How many runs to fetch at a miss: 1, 2, 4, ... as misses of this length recur, within the bounds. */
+static unsigned refill_count(ph_front *front, unsigned pages)
+{
+    unsigned slot = refill_slot(pages);
+    unsigned count = front->refill_runs[slot];
+    count = count == 0 ? 1 : count;
+    if (count * 2 <= REFILL_RUNS_MAX && count * 2 * pages <= REFILL_PAGES_MAX)
+        front->refill_runs[slot] = (uint8_t)(count * 2);
+    uint64_t cached = ph_load_relaxed(&front->cached_pages);
+    uint64_t room = front->cache_limit_pages > cached ? front->cache_limit_pages - cached : 0;
+    return (unsigned)ph_min_u64(count, 1 + room / pages);
+}
+
+static uintptr_t address_of(const ph_block *block, uint16_t start)
+{
+    uintptr_t page = start & PH_START_MASK;
+    return (ph_block_base(block) + (page << block->page_log2)) | (start & PH_START_CLEAN ? PH_RUN_CLEAN : 0);
+}
+
+/* Cut several runs from one block: the lowest is the answer, the others are kept with the next on top. */
+static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, unsigned count)
+{
+    uint16_t starts[REFILL_RUNS_MAX];
+    unsigned clean;
+    front->empty_blocks -= block->unused_pages == front->block_pages;
+    unsigned taken = ph_block_take_many(block, pages, count, starts, &clean);
+    PH_ASSERT(taken > 0);
+    ph_bump_relaxed(&front->used_pages, (uint64_t)taken * pages);
+    ph_bump_relaxed(&front->dirty_pages, (uint64_t)clean - (uint64_t)taken * pages);
+    front->grown_pages += clean;
+    ph_front_refile(front, block);
+    for (unsigned i = taken; i-- > 1;) {
+        uintptr_t run = address_of(block, starts[i]);
+        if (!ph_front_keep(front, run, pages))
+            give_kept(front, run, pages);
+    }
+    return address_of(block, starts[0]);
+}
+
+uintptr_t ph_front_cut(ph_front *front, unsigned pages)
+{
+    ph_front_collect(front);
+    ph_block *block = ph_index_best(&front->index, pages);
+    if (block == NULL)
+        return 0;
+    /* Under a limit each run is charged as it is asked for; without spare records none can be kept. */
+    bool one = front->magazine_spares == NULL || front->heap->limit_pages != UINT64_MAX;
+    return refill_from(front, block, pages, one ? 1 : refill_count(front, pages));
+}

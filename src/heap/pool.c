@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/* pool.c -- the heap's regions, and their blocks that are nobody's.
+ *
+ * A region is reserved whole and made usable from the bottom, in steps that double, so that address space,
+ * not memory and not commit charge, is what a new heap takes.  Blocks are handed out lowest first, those
+ * that still hold memory before those that do not.
+ */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "block/runsearch.h"
+#include "map/meta.h"
+
+/* The most blocks made usable beyond what is asked for: 64 MiB of address space. */
+#define COMMIT_AHEAD_BLOCKS_MAX 32
+
+static inline void bits_set(uint64_t *bits, unsigned first, unsigned count)
+{
+    for (unsigned b = first; b < first + count; b++)
+        bits[b / 64] |= UINT64_C(1) << (b % 64);
+}
+
+static inline void bits_clear(uint64_t *bits, unsigned first, unsigned count)
+{
+    for (unsigned b = first; b < first + count; b++)
+        bits[b / 64] &= ~(UINT64_C(1) << (b % 64));
+}
+
+static inline bool bit_is_set(const uint64_t *bits, unsigned b)
+{
+    return (bits[b / 64] >> (b % 64)) & 1;
+}
+
+static uintptr_t block_address(const ph_region *region, unsigned b)
+{
+    return region->base + (uint64_t)b * PH_BLOCK_BYTES;
+}
+
+/* The record says: the heap's, and nobody's. */
+static void become_empty(pageheap *heap, ph_block *block)
+{
+    ph_store_relaxed(&block->kind, PH_BLOCK_EMPTY);
+    ph_store_release(&block->owner, &heap->special); /* pairs with the acquire in ph_run_free */
+}
+
+/* ---- taking (heap's lock held) --------------------------------------------------------- */
+
+static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_blocks)
+{
+    if (blocks > region->blocks)
+        return PH_NO_RUN;
+    if (blocks == 1 && align_blocks == 1) {
+        int dirty = ph_runsearch_first(region->dirty, PH_BLOCK_WORDS, 0, 1);
+        if (dirty != PH_NO_RUN)
+            return dirty;
+    }
+    if (align_blocks > 1) {
+        unsigned first = (unsigned)((0 - region->base / PH_BLOCK_BYTES) % align_blocks);
+        return ph_runsearch_stepped(region->untaken, PH_BLOCK_WORDS, first, align_blocks, blocks);
+    }
+    return ph_runsearch_first(region->untaken, PH_BLOCK_WORDS, 0, blocks);
+}
+
+/* The blocks change hands: out of the pool's numbers.  True if all of them read zero. */
+static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned blocks)
+{
+    uint64_t dirty_pages = 0;
+    for (unsigned b = first; b < first + blocks; b++) {
+        if (!bit_is_set(region->dirty, b))
+            continue;
+        const ph_block *block = ph_block_of_ours(block_address(region, b));
+        dirty_pages += (uint64_t)block->unused_pages - block->clean_pages;
+    }
+    bits_clear(region->untaken, first, blocks);
+    bits_clear(region->dirty, first, blocks);
+    if (dirty_pages != 0)
+        ph_fetch_sub_relaxed(&heap->pool_dirty_pages, dirty_pages);
+    return dirty_pages == 0;
+}
+
+/* What the pool can give: a place, and the region if part of it must be made usable first. */
+typedef struct place {
+    ph_region *region;
+    unsigned first;
+    bool is_clean;
+} place;
+
+/* Find and claim.  With `ready` only blocks that are usable count. */
+static bool claim_anywhere(pageheap *heap, unsigned blocks, unsigned align_blocks, bool ready,
+                           place *ret_place)
+{
+    for (ph_region *region = heap->regions; region != NULL; region = region->next) {
+        int first = find_blocks(region, blocks, align_blocks);
+        if (first == PH_NO_RUN || (ready && (unsigned)first + blocks > region->committed_blocks))
+            continue;
+        ret_place->region = region;
+        ret_place->first = (unsigned)first;
+        ret_place->is_clean = claim(heap, region, (unsigned)first, blocks);
+        return true;
+    }
+    return false;
+}
+
+/* Blocks come back into the pool's numbers (heap's lock held). */
+static void put_back(pageheap *heap, ph_region *region, unsigned first, unsigned blocks)
+{
+    uint64_t dirty_pages = 0;
+    for (unsigned b = first; b < first + blocks && b < region->committed_blocks; b++) {
+        const ph_block *block = ph_block_of_ours(block_address(region, b));
+        unsigned dirty = (unsigned)block->unused_pages - block->clean_pages;
+        if (dirty != 0)
+            bits_set(region->dirty, b, 1);
+        dirty_pages += dirty;
+    }
+    bits_set(region->untaken, first, blocks);
+    if (dirty_pages != 0)
+        ph_fetch_add_relaxed(&heap->pool_dirty_pages, dirty_pages);
+}
+
+static void unclaim(pageheap *heap, const place *where, unsigned blocks)
+{
+    ph_mutex_lock(&heap->lock);
+    put_back(heap, where->region, where->first, blocks);
+    ph_mutex_unlock(&heap->lock);
+}
+
+/* ---- growing (grow_turn held) ---------------------------------------------------------- */
+
+/* Make blocks [committed, end) usable, and some more; their records become EMPTY and clean. */
+static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
+{
+    unsigned committed = region->committed_blocks;
+    if (committed >= end)
+        return 0;
+    unsigned ahead = committed < COMMIT_AHEAD_BLOCKS_MAX ? committed : COMMIT_AHEAD_BLOCKS_MAX;
+    unsigned goal = end + ahead > region->blocks ? region->blocks : end + ahead;
+    uintptr_t from = block_address(region, committed);
+    size_t bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
+    int error = ph_heap_note(heap, ph_os.use((void *)from, bytes));
+    if (error != 0 && goal > end) {
+        goal = end; /* ask for no more than is needed */
+        bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
+        error = ph_heap_note(heap, ph_os.use((void *)from, bytes));
+    }
+    if (error != 0)
+        return error;
+    for (unsigned b = committed; b < goal; b++) {
+        ph_block *block = ph_block_of_ours(block_address(region, b));
+        ph_block_init(block, block_address(region, b), heap->page_log2, true);
+        become_empty(heap, block);
+    }
+    ph_mutex_lock(&heap->lock);
+    region->committed_blocks = goal;
+    ph_mutex_unlock(&heap->lock);
+    ph_fetch_add_relaxed(&heap->committed_bytes, bytes);
+    return 0;
+}
+
+static void advise_huge_pages(pageheap *heap, uintptr_t base, size_t bytes)
+{
+    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT)
+        return;
+    bool wanted = heap->huge_pages == PAGEHEAP_HUGE_ALWAYS;
+    (void)ph_heap_note(heap, ph_os.advise((void *)base, bytes, wanted ? PH_ADVICE_HUGE : PH_ADVICE_NOHUGE));
+}
+
+/* Reserve a region that holds at least `blocks`: the usual size, then smaller, then no more than needed. */
+static int reserve_region(pageheap *heap, unsigned blocks, unsigned align_blocks, uintptr_t *ret_base,
+                          size_t *ret_bytes)
+{
+    static const uint64_t smaller_bytes[] = { UINT64_C(64) << 20, PH_BLOCK_BYTES };
+    uint64_t needed = (uint64_t)blocks * PH_BLOCK_BYTES;
+    uint64_t align = (uint64_t)align_blocks * PH_BLOCK_BYTES;
+    uint64_t bytes = ph_max_u64(heap->reserve_bytes, needed);
+    void *base;
+    int error = -ENOMEM;
+    /* At a multiple of its own size, so that runs with the largest alignments fit; for that alone, less
+     * would do. */
+    if (ph_is_power_of_two(bytes))
+        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, ph_max_u64(align, bytes), &base));
+    if (error != 0)
+        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, align, &base));
+    for (unsigned i = 0; error != 0 && i < 2; i++) {
+        uint64_t less = ph_max_u64(smaller_bytes[i], needed);
+        if (less >= bytes)
+            continue;
+        bytes = less;
+        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, align, &base));
+    }
+    if (error != 0)
+        return error;
+    *ret_base = (uintptr_t)base;
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
+{
+    uintptr_t base;
+    size_t bytes;
+    ph_region *region = ph_meta_alloc(sizeof *region);
+    if (region == NULL)
+        return -ENOMEM;
+    int error = reserve_region(heap, blocks, align_blocks, &base, &bytes);
+    if (error != 0)
+        goto undo_record;
+    error = ph_windows_prepare(base, bytes);
+    if (error != 0)
+        goto undo_reservation;
+    advise_huge_pages(heap, base, bytes);
+    region->base = base;
+    region->blocks = (uint32_t)(bytes / PH_BLOCK_BYTES);
+    bits_set(region->untaken, 0, region->blocks);
+    ph_fetch_add_relaxed(&heap->reserved_bytes, bytes);
+    ph_fetch_add_relaxed(&heap->region_count, 1);
+    ph_mutex_lock(&heap->lock);
+    region->next = heap->regions;
+    heap->regions = region;
+    ph_mutex_unlock(&heap->lock);
+    return 0;
+
+undo_reservation:
+    (void)ph_heap_note(heap, ph_os.unmap((void *)base, bytes));
+undo_record:
+    ph_meta_free(region, sizeof *region);
+    return error;
+}
+
+/* ---- the calls ------------------------------------------------------------------------- */
+
+uintptr_t ph_pool_take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
+{
+    place where;
+    ph_mutex_lock(&heap->lock);
+    bool found = claim_anywhere(heap, blocks, align_blocks, true, &where);
+    ph_mutex_unlock(&heap->lock);
+    if (!found)
+        return 0;
+    *ret_clean = where.is_clean;
+    return block_address(where.region, where.first);
+}
+
+uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
+{
+    uintptr_t base = ph_pool_take_ready(heap, blocks, align_blocks, ret_clean);
+    if (base != 0)
+        return base;
+    place where;
+    ph_mutex_lock(&heap->grow_turn);
+    for (unsigned attempt = 0; base == 0 && attempt < 2; attempt++) {
+        /* Whoever had the turn before us may have made what we need. */
+        ph_mutex_lock(&heap->lock);
+        bool found = claim_anywhere(heap, blocks, align_blocks, false, &where);
+        ph_mutex_unlock(&heap->lock);
+        if (!found) {
+            if (attempt != 0 || add_region(heap, blocks, align_blocks) != 0)
+                break;
+            continue;
+        }
+        if (commit_up_to(heap, where.region, where.first + blocks) != 0) {
+            unclaim(heap, &where, blocks);
+            break;
+        }
+        *ret_clean = where.is_clean;
+        base = block_address(where.region, where.first);
+    }
+    ph_mutex_unlock(&heap->grow_turn);
+    return base;
+}
+
+static ph_region *region_of(pageheap *heap, uintptr_t base)
+{
+    ph_region *region = heap->regions;
+    while (base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
+        region = region->next;
+    return region;
+}
+
+void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks)
+{
+    for (unsigned i = 0; i < blocks; i++) {
+        ph_block *block = ph_block_of_ours(base + i * PH_BLOCK_BYTES);
+        PH_ASSERT(block->unused_pages == heap->block_pages);
+        become_empty(heap, block);
+    }
+    ph_mutex_lock(&heap->lock);
+    ph_region *region = region_of(heap, base);
+    put_back(heap, region, (unsigned)((base - region->base) / PH_BLOCK_BYTES), blocks);
+    ph_mutex_unlock(&heap->lock);
+}
+
+/* ---- giving memory back (purge_turn held) ---------------------------------------------- */
+
+/* Claim adjacent blocks that hold memory, enough for `pages` if there are that many.  Returns how many. */
+static unsigned claim_dirty(pageheap *heap, uint64_t pages, place *ret_place)
+{
+    uint64_t wanted = ph_div_ceil(pages, heap->block_pages);
+    unsigned blocks = 0;
+    ph_mutex_lock(&heap->lock);
+    for (ph_region *region = heap->regions; region != NULL && blocks == 0; region = region->next) {
+        int first = ph_runsearch_first(region->dirty, PH_BLOCK_WORDS, 0, 1);
+        if (first == PH_NO_RUN)
+            continue;
+        blocks = ph_runsearch_upward(region->dirty, PH_BLOCK_WORDS, (unsigned)first);
+        blocks = (unsigned)ph_min_u64(blocks, wanted);
+        ret_place->region = region;
+        ret_place->first = (unsigned)first;
+        (void)claim(heap, region, (unsigned)first, blocks);
+    }
+    ph_mutex_unlock(&heap->lock);
+    return blocks;
+}
+
+uint64_t ph_pool_purge(pageheap *heap, uint64_t pages)
+{
+    uint64_t purged = 0;
+    while (purged < pages) {
+        place where = { NULL, 0, false };
+        unsigned blocks = claim_dirty(heap, pages - purged, &where);
+        if (blocks == 0)
+            break;
+        uintptr_t base = block_address(where.region, where.first);
+        size_t bytes = (size_t)blocks * PH_BLOCK_BYTES;
+        int error = ph_heap_note(heap, ph_os.advise((void *)base, bytes, PH_ADVICE_DISCARD));
+        for (unsigned i = 0; i < blocks && error == 0; i++) {
+            uintptr_t address = base + i * PH_BLOCK_BYTES;
+            ph_block *block = ph_block_of_ours(address);
+            purged += (uint64_t)block->unused_pages - block->clean_pages;
+            ph_block_init(block, address, heap->page_log2, true);
+        }
+        for (unsigned i = 0; i < blocks && error != 0; i++) /* half done, perhaps: contents unknown */
+            ph_block_init(ph_block_of_ours(base + i * PH_BLOCK_BYTES), base + i * PH_BLOCK_BYTES,
+                          heap->page_log2, false);
+        ph_pool_give(heap, base, blocks);
+        if (error != 0)
+            break; /* it will be tried again at the next tick or trim */
+    }
+    ph_fetch_add_relaxed(&heap->given_back_bytes, purged << heap->page_log2);
+    return purged;
+}
+
+/* Unlink a region of which nobody uses a block. */
+static ph_region *unlink_unused_region(pageheap *heap)
+{
+    ph_mutex_lock(&heap->lock);
+    ph_region **link = &heap->regions;
+    while (*link != NULL && ph_runsearch_upward((*link)->untaken, PH_BLOCK_WORDS, 0) < (*link)->blocks)
+        link = &(*link)->next;
+    ph_region *region = *link;
+    if (region != NULL)
+        *link = region->next;
+    ph_mutex_unlock(&heap->lock);
+    return region;
+}
+
+static void forget_records(const ph_region *region)
+{
+    for (unsigned b = 0; b < region->committed_blocks; b++) {
+        ph_block *block = ph_block_of_ours(block_address(region, b));
+        ph_store_relaxed(&block->owner, NULL);
+        ph_store_relaxed(&block->kind, PH_BLOCK_NONE);
+    }
+}
+
+/* Records first: once unmapped, the addresses may become somebody else's at any moment. */
+static bool unmap_region(pageheap *heap, ph_region *region)
+{
+    size_t bytes = (size_t)region->blocks * PH_BLOCK_BYTES;
+    forget_records(region);
+    if (ph_heap_note(heap, ph_os.unmap((void *)region->base, bytes)) != 0) {
+        for (unsigned b = 0; b < region->committed_blocks; b++)
+            become_empty(heap, ph_block_of_ours(block_address(region, b)));
+        return false;
+    }
+    ph_fetch_sub_relaxed(&heap->reserved_bytes, bytes);
+    ph_fetch_sub_relaxed(&heap->region_count, 1);
+    ph_fetch_sub_relaxed(&heap->committed_bytes, (uint64_t)region->committed_blocks * PH_BLOCK_BYTES);
+    return true;
+}
+
+void ph_pool_shrink(pageheap *heap)
+{
+    ph_region *kept = NULL; /* regions that the system would not unmap */
+    ph_mutex_lock(&heap->grow_turn);
+    for (ph_region *region; (region = unlink_unused_region(heap)) != NULL;) {
+        if (unmap_region(heap, region)) {
+            ph_meta_free(region, sizeof *region);
+        } else {
+            region->next = kept;
+            kept = region;
+        }
+    }
+    ph_mutex_lock(&heap->lock);
+    while (kept != NULL) {
+        ph_region *region = kept;
+        kept = region->next;
+        region->next = heap->regions;
+        heap->regions = region;
+    }
+    ph_mutex_unlock(&heap->lock);
+    ph_mutex_unlock(&heap->grow_turn);
+}
+
+void ph_pool_unmap_all(pageheap *heap)
+{
+    while (heap->regions != NULL) {
+        ph_region *region = heap->regions;
+        heap->regions = region->next;
+        if (!unmap_region(heap, region)) {
+            /* The limit of mappings: the address space is lost, the memory is not. */
+            (void)ph_os.advise((void *)region->base, (size_t)region->committed_blocks * PH_BLOCK_BYTES,
+                               PH_ADVICE_DISCARD);
+            forget_records(region);
+        }
+        ph_meta_free(region, sizeof *region);
+    }
+}

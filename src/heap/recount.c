@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* recount.c -- recount the heap: every front's F1 to F5, every block's B1 to B6, every region's G1 and G2.
+ *
+ * All fronts are held meanwhile, so the counts must agree exactly.  Each mismatch is one line on stderr with
+ * both numbers.
+ */
+#include "heap/heap.h"
+
+#include <string.h>
+
+typedef struct recount {
+    uint64_t blocks, empty, used, dirty, filed, unfiled;
+} recount;
+
+static unsigned complain_number(char *text, uint64_t number)
+{
+    char digits[20];
+    unsigned count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    for (unsigned i = 0; i < count; i++)
+        text[i] = digits[count - 1 - i];
+    return count;
+}
+
+static int mismatch(const char *what, uint64_t kept, uint64_t counted)
+{
+    char line[160] = "pageheap: check: ";
+    size_t at = strlen(line);
+    size_t length = strlen(what) < 80 ? strlen(what) : 80;
+    memcpy(line + at, what, length);
+    at += length;
+    memcpy(line + at, " kept ", 6);
+    at += 6;
+    at += complain_number(line + at, kept);
+    memcpy(line + at, " counted ", 9);
+    at += 9;
+    at += complain_number(line + at, counted);
+    line[at++] = '\n';
+    ph_os_complain(line, at);
+    return PAGEHEAP_EBADRUN;
+}
+
+static int compare(const char *what, uint64_t kept, uint64_t counted)
+{
+    return kept == counted ? 0 : mismatch(what, kept, counted);
+}
+
+/* ---- blocks ---------------------------------------------------------------------------- */
+
+static int check_block(const pageheap *heap, const ph_block *block)
+{
+    unsigned kind = ph_load_relaxed(&block->kind);
+    if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+        return 0;
+    const char *broken = ph_block_check(block);
+    if (broken != NULL)
+        return mismatch(broken, block->number, kind);
+    if (kind == PH_BLOCK_EMPTY)
+        return compare("empty block's unused pages", block->unused_pages, heap->block_pages);
+    return compare("block's bin", block->bin_index, ph_index_bin_of(block));
+}
+
+static void count_block(const ph_block *block, const ph_front *front, recount *sum)
+{
+    if (ph_load_relaxed(&block->kind) != PH_BLOCK_PAGES || ph_load_relaxed(&block->owner) != front)
+        return;
+    unsigned pages = ph_block_pages(block);
+    bool is_filed = block->dirty.prev != NULL || front->dirty_first == block;
+    bool is_dirty = block->unused_pages != block->clean_pages;
+    sum->blocks++;
+    sum->empty += block->unused_pages == pages;
+    sum->used += pages - block->unused_pages;
+    sum->dirty += (uint64_t)block->unused_pages - block->clean_pages;
+    sum->unfiled += is_filed != is_dirty;
+}
+
+/* ---- fronts ---------------------------------------------------------------------------- */
+
+static uint64_t count_kept(const ph_front *front)
+{
+    uint64_t kept = 0;
+    for (unsigned pages = 1; pages <= front->block_pages; pages++) {
+        for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
+            kept += (uint64_t)m->count * pages;
+    }
+    return kept;
+}
+
+/* F4: a kept run is used, its mark clear, its length as filed. */
+static int check_kept(const ph_front *front)
+{
+    uint64_t wrong = 0;
+    for (unsigned pages = 1; pages <= front->block_pages; pages++) {
+        for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below) {
+            for (uint32_t i = 0; i < m->count; i++) {
+                const ph_block *block = ph_block_of_ours(m->runs[i]);
+                unsigned page = (unsigned)(m->runs[i] >> front->page_log2) & (front->block_pages - 1);
+                wrong += !ph_block_is_used(block, page) || ph_block_is_marked(block, page) ||
+                         ph_block_run_pages(block, page) != pages;
+            }
+        }
+    }
+    return compare("F4: kept runs that are not", 0, wrong);
+}
+
+static int check_front(const pageheap *heap, const ph_front *front)
+{
+    recount sum = { 0 };
+    for (const ph_region *region = heap->regions; region != NULL; region = region->next) {
+        for (unsigned b = 0; b < region->committed_blocks; b++)
+            count_block(ph_block_of_ours(region->base + b * PH_BLOCK_BYTES), front, &sum);
+    }
+    int code = compare("F1: blocks of a front", front->block_count, sum.blocks);
+    code = compare("F1: empty blocks of a front", front->empty_blocks, sum.empty) | code;
+    code = compare("F2: used pages of a front", ph_load_relaxed(&front->used_pages), sum.used) | code;
+    code = compare("F3: dirty pages of a front", ph_load_relaxed(&front->dirty_pages), sum.dirty) | code;
+    code = compare("F4: cached pages of a front", ph_load_relaxed(&front->cached_pages), count_kept(front)) |
+           code;
+    code = compare("F5: blocks wrongly on or off the dirty list", 0, sum.unfiled) | code;
+    return check_kept(front) | code;
+}
+
+/* ---- regions --------------------------------------------------------------------------- */
+
+static int check_region(const pageheap *heap, const ph_region *region, uint64_t *dirty_pages)
+{
+    int code = 0;
+    for (unsigned b = 0; b < region->committed_blocks; b++) {
+        const ph_block *block = ph_block_of_ours(region->base + b * PH_BLOCK_BYTES);
+        bool is_untaken = (region->untaken[b / 64] >> (b % 64)) & 1;
+        bool is_dirty = (region->dirty[b / 64] >> (b % 64)) & 1;
+        bool is_empty = ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY;
+        code = compare("G1: block's pool bit", is_untaken, is_empty) | code;
+        if (is_empty) {
+            *dirty_pages += (uint64_t)block->unused_pages - block->clean_pages;
+            code =
+                compare("G2: block's dirty bit", is_dirty, block->unused_pages != block->clean_pages) | code;
+        }
+        code = check_block(heap, block) | code;
+    }
+    return code;
+}
+
+/* The turns and fronts_lock are taken first, so that no block is between two places. */
+int ph_heap_check(pageheap *heap)
+{
+    int code = 0;
+    uint64_t dirty_pages = 0;
+    ph_fronts_lock_all(heap);
+    ph_mutex_lock(&heap->special.lock);
+    ph_mutex_lock(&heap->lock);
+    for (const ph_region *region = heap->regions; region != NULL; region = region->next)
+        code = check_region(heap, region, &dirty_pages) | code;
+    code = compare("dirty pages of the pool", ph_load_relaxed(&heap->pool_dirty_pages), dirty_pages) | code;
+    code = check_front(heap, &heap->special) | code;
+    for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+        code = check_front(heap, front) | code;
+    ph_mutex_unlock(&heap->lock);
+    ph_mutex_unlock(&heap->special.lock);
+    ph_fronts_unlock_all(heap);
+    return code == 0 ? 0 : PAGEHEAP_EBADRUN;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* reshape.c -- cut a run in two, make one of two, change a run's length where it stands.
+ *
+ * Runs of up to a block only: a longer one is whole blocks, and is copied by whoever wants to change it,
+ * but for one case, a shorter length within the same last block.
+ */
+#include "heap/heap.h"
+
+#include "block/runsearch.h"
+
+/* A live run in its owner's front, which is held while `owner` is not NULL. */
+typedef struct held_run {
+    ph_front *owner;
+    ph_block *block;
+    unsigned first, pages;
+} held_run;
+
+static unsigned page_of(const pageheap *heap, uintptr_t address)
+{
+    return (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1);
+}
+
+/* What free would say of this run: 0 and the owner held, or a code and nothing held. */
+static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t pages, held_run *ret_held)
+{
+    if (run % ph_heap_page_bytes(heap) != 0)
+        return PAGEHEAP_EINVAL;
+    ph_block *block = ph_block_of(run);
+    for (;;) {
+        ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+        if (owner == NULL || owner->heap != heap)
+            return PAGEHEAP_ENOTOURS;
+        if (owner == &heap->special)
+            return PAGEHEAP_EBUSY; /* a long or labelled run, or none */
+        ph_front_hold(owner, mine);
+        unsigned first = page_of(heap, run);
+        if (ph_load_relaxed(&block->owner) == owner) {
+            if (ph_block_is_marked(block, first) && ph_block_run_pages(block, first) == pages) {
+                *ret_held = (held_run){ owner, block, first, (unsigned)pages };
+                return 0;
+            }
+            ph_front_release(owner, mine);
+            return PAGEHEAP_EBADRUN;
+        }
+        ph_front_release(owner, mine);
+    }
+}
+
+/* The first part keeps the mark; the second gets its own. */
+int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pages)
+{
+    ph_front *mine = ph_front_mine(heap);
+    held_run held;
+    int code = hold_run(heap, mine, run, pages, &held);
+    if (code != 0)
+        return code;
+    ph_block_cut_after(held.block, held.first + (unsigned)head_pages - 1);
+    ph_block_mark(held.block, held.first + (unsigned)head_pages, ph_front_is_shared(held.owner));
+    ph_bump_relaxed(&held.owner->alloc_calls, 1); /* one live run more */
+    ph_front_release(held.owner, mine);
+    return 0;
+}
+
+int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t tail, uint64_t tail_pages)
+{
+    ph_front *mine = ph_front_mine(heap);
+    held_run held;
+    if (tail != head + (head_pages << heap->page_log2) || (head >> PH_BLOCK_LOG2) != (tail >> PH_BLOCK_LOG2))
+        return PAGEHEAP_EBADRUN;
+    int code = hold_run(heap, mine, head, head_pages, &held);
+    if (code != 0)
+        return code;
+    unsigned second = page_of(heap, tail);
+    /* Clearing the mark makes the second run ours, whoever else may be freeing it this moment. */
+    bool is_run = ph_block_is_marked(held.block, second) &&
+                  ph_block_run_pages(held.block, second) == tail_pages &&
+                  ph_block_unmark(held.block, second, ph_front_is_shared(held.owner));
+    if (is_run) {
+        ph_block_uncut_after(held.block, second - 1);
+        ph_bump_relaxed(&held.owner->free_calls, 1); /* one live run less */
+    }
+    ph_front_release(held.owner, mine);
+    return is_run ? 0 : PAGEHEAP_EBADRUN;
+}
+
+/* Take the pages behind the run (its front held); false if they are not there. */
+static bool extend(held_run *held, unsigned more_pages, bool *ret_clean)
+{
+    unsigned end = held->first + held->pages;
+    uint64_t unused[PH_BLOCK_WORDS];
+    if (end + more_pages > ph_block_pages(held->block))
+        return false;
+    ph_block_unused_bits(held->block, unused);
+    if (ph_runsearch_upward(unused, held->block->words, end) < more_pages)
+        return false;
+    unsigned clean_before = held->block->clean_pages;
+    ph_front_take(held->owner, held->block, end, more_pages);
+    *ret_clean = clean_before - held->block->clean_pages == more_pages;
+    ph_block_uncut_after(held->block, end - 1);
+    return true;
+}
+
+int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pages, bool *ret_tail_clean)
+{
+    ph_front *mine = ph_front_mine(heap);
+    held_run held;
+    if (new_pages > pages && !ph_heap_charge(heap, new_pages - pages))
+        return PAGEHEAP_ENOMEM;
+    int code = hold_run(heap, mine, run, pages, &held);
+    bool is_extended = false;
+    *ret_tail_clean = false;
+    if (code == 0) {
+        if (new_pages < pages) {
+            unsigned cut = held.first + (unsigned)new_pages;
+            ph_block_cut_after(held.block, cut - 1);
+            ph_front_give(held.owner, held.block, cut, (unsigned)(pages - new_pages), false);
+        } else if (new_pages > heap->block_pages) {
+            code = PAGEHEAP_ENOMEM;
+        } else {
+            is_extended = extend(&held, (unsigned)(new_pages - pages), ret_tail_clean);
+            code = is_extended ? 0 : PAGEHEAP_ENOMEM;
+        }
+        ph_front_release(held.owner, mine);
+    }
+    if (new_pages > pages && !is_extended)
+        ph_heap_uncharge(heap, new_pages - pages);
+    return code;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* runs.c -- take and give runs of up to a block: what the hot path in api/ leaves over. */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "map/meta.h"
+
+/* Records for magazines, fetched a few at a time because fetching may make a system call. */
+#define SPARES_AT_A_TIME 4
+#define MAGAZINES_MIN    96
+
+/* Records cost 9 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
+static uint32_t magazines_allowed(const ph_front *front)
+{
+    return MAGAZINES_MIN + (uint32_t)(ph_load_relaxed(&front->used_pages) / 2560);
+}
+
+/* Have spare magazines at hand.  The front is not held; only its thread calls this. */
+static void restock(pageheap *heap, ph_front *front)
+{
+    if (front->magazine_spares != NULL || front->magazine_count >= magazines_allowed(front))
+        return;
+    ph_magazine *fresh[SPARES_AT_A_TIME];
+    unsigned count = 0;
+    while (count < SPARES_AT_A_TIME && (fresh[count] = ph_meta_alloc(sizeof(ph_magazine))) != NULL)
+        count++;
+    ph_front_enter(front);
+    for (unsigned i = 0; i < count; i++) {
+        fresh[i]->below = front->magazine_spares;
+        front->magazine_spares = fresh[i];
+    }
+    front->magazine_count += count;
+    ph_front_leave(front);
+    ph_fetch_add_relaxed(&heap->metadata_bytes, count * sizeof(ph_magazine));
+}
+
+/* ---- alloc ----------------------------------------------------------------------------- */
+
+static bool is_vacant_and_useful(const ph_front *front, unsigned pages)
+{
+    return ph_load_relaxed(&front->has_owner) == 0 &&
+           ph_load_relaxed(&front->dirty_pages) + (ph_load_relaxed(&front->pending) != NULL) >= pages;
+}
+
+/* A block from a front that a thread has left behind.  If foreign frees may be under way there, they will go
+ * on with locked instructions, so ours must too from now on. */
+static bool inherit_block_from_any(pageheap *heap, ph_front *mine, unsigned pages)
+{
+    for (ph_front *from = ph_load_acquire(&heap->fronts); from != NULL; from = from->next) {
+        if (from == mine || !is_vacant_and_useful(from, pages))
+            continue;
+        ph_front_lock(from);
+        ph_front_collect(from);
+        ph_block *block = ph_load_relaxed(&from->has_owner) == 0 ? ph_index_best(&from->index, pages) : NULL;
+        bool shared = ph_front_is_shared(from);
+        if (block != NULL)
+            ph_front_detach(from, block);
+        if (block == NULL) {
+            ph_front_unlock(from);
+            continue;
+        }
+        ph_front_enter(mine);
+        if (shared)
+            ph_store_relaxed(&mine->shared, 1);
+        ph_front_attach(mine, block);
+        ph_front_leave(mine);
+        ph_front_unlock(from);
+        return true;
+    }
+    return false;
+}
+
+static bool inherit_block(pageheap *heap, ph_front *mine, unsigned pages)
+{
+    ph_mutex_lock(&heap->fronts_lock); /* it lets us hold two fronts: ph_fronts_lock_all stays out */
+    bool done = inherit_block_from_any(heap, mine, pages);
+    ph_mutex_unlock(&heap->fronts_lock);
+    return done;
+}
+
+/* Get the front a block with room for `pages`. */
+static bool supply(pageheap *heap, ph_front *front, unsigned pages)
+{
+    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
+        return true;
+    bool clean;
+    uintptr_t base = ph_pool_take(heap, 1, 1, &clean);
+    if (base == 0)
+        return false;
+    ph_front_enter(front);
+    ph_front_attach(front, ph_block_of_ours(base));
+    ph_front_leave(front);
+    return true;
+}
+
+/* A run at a multiple of align_pages: from the blocks themselves, kept runs are what they are. */
+static uintptr_t cut_aligned(ph_front *front, unsigned pages, unsigned align_pages)
+{
+    /* A hole of pages + align - 1 surely has an aligned place; a shorter one may by luck. */
+    unsigned safe = pages + align_pages - 1;
+    unsigned ask = safe < front->block_pages ? safe : front->block_pages;
+    ph_block *block = ph_index_best(&front->index, ask);
+    if (block == NULL)
+        return 0;
+    int first = ph_block_find_aligned(block, pages, align_pages);
+    if (first < 0)
+        return 0;
+    ph_front_take(front, block, (unsigned)first, pages);
+    return ph_block_base(block) + ((uintptr_t)first << front->page_log2);
+}
+
+/* The front is held: a run becomes live. */
+static void enliven(ph_front *front, uintptr_t run)
+{
+    unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
+    ph_block_mark(ph_block_of_ours(run), page, ph_front_is_shared(front));
+    ph_bump_relaxed(&front->alloc_calls, 1);
+}
+
+static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
+{
+    ph_front_enter(front);
+    uintptr_t run = ph_front_take_kept(front, pages);
+    if (run != 0)
+        enliven(front, run);
+    ph_front_leave(front);
+    return run;
+}
+
+static uintptr_t live_from_block(ph_front *front, unsigned pages, unsigned align_pages)
+{
+    ph_front_enter(front);
+    uintptr_t run = align_pages == 1 ? ph_front_cut(front, pages) : cut_aligned(front, pages, align_pages);
+    if (run != 0)
+        enliven(front, run);
+    ph_front_leave(front);
+    return run;
+}
+
+static uintptr_t live_from_anywhere(pageheap *heap, ph_front *front, unsigned pages, unsigned align_pages)
+{
+    if (!ph_heap_charge(heap, pages))
+        return 0;
+    uintptr_t run = live_from_block(front, pages, align_pages);
+    /* What we get may have a hole that is long enough and not aligned: the next is a whole block. */
+    for (unsigned round = 0; run == 0 && round < 3; round++) {
+        if (!supply(heap, front, pages))
+            break;
+        run = live_from_block(front, pages, align_pages);
+    }
+    if (run == 0)
+        ph_heap_uncharge(heap, pages);
+    return run;
+}
+
+/* How much a front may grow before the balance is looked at: a part of the heap, so that the look is rare. */
+static uint64_t growth_step(pageheap *heap)
+{
+    return ph_max_u64(64, ph_load_relaxed(&heap->peak_live_pages) / 128);
+}
+
+uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
+{
+    ph_front *front = ph_front_mine(heap);
+    if (front == NULL)
+        return 0;
+    restock(heap, front);
+    uintptr_t run = align_pages == 1 ? live_from_magazine(front, pages) : 0;
+    if (run == 0)
+        run = live_from_anywhere(heap, front, pages, align_pages);
+    if (run == 0)
+        ph_bump_relaxed(&front->failed_allocs, 1);
+    if (front->grown_pages > growth_step(heap))
+        ph_heap_grown(heap, front);
+    if (ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0)
+        ph_heap_tick(heap, front);
+    return run;
+}
+
+/* ---- free ------------------------------------------------------------------------------ */
+
+/* The run at `page` is live and has `pages` pages (0: any number). */
+static bool is_this_run(const ph_block *block, unsigned page, size_t pages)
+{
+    if (!ph_block_is_marked(block, page))
+        return false;
+    return pages == 0 || ph_block_run_pages(block, page) == pages;
+}
+
+/* Give the run to the magazines, or to its block (front held). */
+static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned page, unsigned pages)
+{
+    ph_bump_relaxed(&front->free_calls, 1);
+    if (!ph_front_keep(front, address, pages))
+        ph_front_give(front, block, page, pages, false);
+}
+
+static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t address, size_t pages,
+                    bool *ret_moved)
+{
+    unsigned page = (unsigned)(address >> front->page_log2) & (front->block_pages - 1);
+    int code = 0;
+    restock(heap, front);
+    ph_front_enter(front);
+    *ret_moved = ph_load_relaxed(&block->owner) != front;
+    if (!*ret_moved) {
+        unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
+        if (length == 0 || !ph_block_unmark(block, page, ph_front_is_shared(front)))
+            code = PAGEHEAP_EBADRUN;
+        else
+            retire(front, block, address, page, length);
+    }
+    bool is_over = ph_load_relaxed(&front->cached_pages) > front->cache_limit_pages;
+    ph_front_leave(front);
+    if (is_over)
+        ph_front_relimit(heap, front);
+    return code;
+}
+
+/* From now on marks of this front's runs are cleared by locked instructions. */
+static void make_shared(ph_front *owner, const ph_block *block)
+{
+    ph_front_lock(owner);
+    if (ph_load_relaxed(&block->owner) == owner && !ph_front_is_shared(owner)) {
+        ph_store_relaxed(&owner->shared, 1);
+        ph_store_relaxed(&owner->foreign_calls, 0);
+        owner->foreign_events++;
+        owner->shared_since_ms = ph_os.now_ms();
+    }
+    ph_front_unlock(owner);
+}
+
+/* Free a run of another thread's block.  We are inside our own front, which keeps `owner` shared (F6). */
+static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
+{
+    unsigned page = (unsigned)(address >> mine->page_log2) & (mine->block_pages - 1);
+    uint64_t bit = UINT64_C(1) << (page % 64);
+    if (!is_this_run(block, page, pages))
+        return PAGEHEAP_EBADRUN;
+    unsigned length = ph_block_run_pages(block, page);
+    if (!ph_block_unmark(block, page, true))
+        return PAGEHEAP_EBADRUN; /* another thread freed it this moment */
+    /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the block
+     * off its stack. */
+    atomic_fetch_or(&block->remote[page / 64], bit);
+    if (atomic_load(&block->pending) == 0)
+        ph_front_notify(block);
+    ph_bump_relaxed(&mine->remote_free_calls, 1);
+    ph_bump_relaxed(&mine->remote_free_pages, length);
+    if (ph_load_relaxed(&owner->foreign_calls) == 0)
+        ph_store_relaxed(&owner->foreign_calls, 1);
+    return 0;
+}
+
+static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
+                        bool *ret_moved)
+{
+    int code = 0;
+    ph_front_enter(mine);
+    bool is_shared = ph_front_is_shared(owner);
+    *ret_moved = ph_load_relaxed(&block->owner) != owner || !is_shared;
+    if (!*ret_moved)
+        code = free_shared(mine, owner, block, address, pages);
+    ph_front_leave(mine);
+    if (!is_shared)
+        make_shared(owner, block);
+    return code;
+}
+
+/* There was no memory for a front of our own.  A valid free succeeds all the same, by the slow way. */
+static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
+                            bool *ret_moved)
+{
+    unsigned page = (unsigned)(address >> owner->page_log2) & (owner->block_pages - 1);
+    int code = 0;
+    ph_front_lock(owner);
+    *ret_moved = ph_load_relaxed(&block->owner) != owner;
+    if (!*ret_moved) {
+        unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
+        if (length == 0 || !ph_block_unmark(block, page, true)) {
+            code = PAGEHEAP_EBADRUN;
+        } else {
+            ph_bump_relaxed(&owner->free_calls, 1);
+            ph_front_give(owner, block, page, length, false);
+        }
+    }
+    ph_front_unlock(owner);
+    return code;
+}
+
+/* Long runs, labelled runs, and everything that is not a run. */
+static int free_unowned(pageheap *heap, ph_block *block, uintptr_t address, size_t pages)
+{
+    if (ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&
+        ph_load_relaxed(&block->large.state) != PH_LARGE_SPECIAL)
+        return ph_large_free(heap, block, address, pages);
+    return ph_special_free(heap, address, pages);
+}
+
+static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pages)
+{
+    if (address % ph_heap_page_bytes(heap) != 0)
+        return PAGEHEAP_EINVAL;
+    ph_block *block = ph_block_of(address);
+    for (;;) {
+        bool moved = false;
+        int code;
+        ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+        if (owner == NULL) {
+            const ph_huge *huge = ph_huge_find(address);
+            return huge != NULL && huge->heap == heap ? PAGEHEAP_EBADRUN : PAGEHEAP_ENOTOURS;
+        }
+        if (owner->heap != heap)
+            return PAGEHEAP_ENOTOURS;
+        if (owner == mine)
+            code = free_own(heap, mine, block, address, pages, &moved);
+        else if (owner == &heap->special)
+            return free_unowned(heap, block, address, pages);
+        else if (mine == NULL)
+            code = free_as_stranger(owner, block, address, pages, &moved);
+        else
+            code = free_foreign(mine, owner, block, address, pages, &moved);
+        if (!moved)
+            return code;
+    }
+}
+
+int ph_run_free(pageheap *heap, uintptr_t address, size_t pages)
+{
+    int code = free_run(heap, ph_front_mine(heap), address, pages);
+    if (code != 0)
+        ph_fetch_add_relaxed(&heap->refused_frees, 1);
+    return code;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* threads.c -- which front is mine.
+ *
+ * A thread that first uses a heap adopts a front that a thread now gone has left there, blocks and all, or
+ * gets a new one.  A thread that ends empties its magazines and leaves its fronts behind; there are never
+ * more of them than threads that used the heap at one time.
+ */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "map/meta.h"
+#include "os/thread.h"
+
+#define TABLE_ENTRIES_MIN 16
+
+/* A thread without a table reads this one: every look-up misses. */
+static ph_thread no_thread = { 0, 0, { { 0, NULL } } };
+
+PH_THREAD_LOCAL ph_thread *ph_thread_self = &no_thread;
+
+static size_t table_bytes(uint64_t entries)
+{
+    return sizeof(ph_thread) + entries * sizeof(ph_thread_entry);
+}
+
+static void table_put(ph_thread *table, uint64_t heap_id, ph_front *front)
+{
+    uint64_t slot = heap_id & table->mask;
+    while (table->entries[slot].heap_id != 0)
+        slot = (slot + 1) & table->mask;
+    table->entries[slot].heap_id = heap_id;
+    table->entries[slot].front = front;
+    table->count++;
+}
+
+static ph_front *table_get(const ph_thread *table, uint64_t heap_id)
+{
+    for (uint64_t slot = heap_id & table->mask; table->entries[slot].heap_id != 0;
+         slot = (slot + 1) & table->mask) {
+        if (table->entries[slot].heap_id == heap_id)
+            return table->entries[slot].front;
+    }
+    return NULL;
+}
+
+/* The thread ends: empty the magazines and leave the fronts to whoever comes. */
+static void leave_fronts(void *value)
+{
+    ph_thread *table = value;
+    ph_thread_self = &no_thread; /* a later destructor that allocates begins anew */
+    ph_registry_lock();          /* no heap is destroyed meanwhile */
+    for (uint64_t slot = 0; slot <= table->mask; slot++) {
+        ph_front *front = table->entries[slot].front;
+        if (front == NULL || !ph_heap_id_is_alive(table->entries[slot].heap_id))
+            continue;
+        ph_front_enter(front);
+        ph_front_collect(front);
+        ph_front_drain(front, 0);
+        ph_large_drain(front, 0);
+        ph_front_leave(front);
+        ph_mutex_lock(&front->lock);
+        ph_store_relaxed(&front->has_owner, 0);
+        ph_mutex_unlock(&front->lock);
+    }
+    ph_registry_unlock();
+    ph_meta_free(table, table_bytes(table->mask + 1));
+}
+
+/* A table with room for one more entry; entries of heaps that are gone are left out. */
+static ph_thread *table_with_room(void)
+{
+    ph_thread *old = ph_thread_self;
+    if (old != &no_thread && (old->count + 1) * 2 <= old->mask + 1)
+        return old;
+    uint64_t entries = TABLE_ENTRIES_MIN;
+    while (old != &no_thread && entries < (old->count + 1) * 4)
+        entries *= 2;
+    ph_thread *table = ph_meta_alloc(table_bytes(entries));
+    if (table == NULL)
+        return NULL;
+    table->mask = entries - 1;
+    if (ph_thread_at_exit(leave_fronts, table) != 0) {
+        ph_meta_free(table, table_bytes(entries));
+        return NULL;
+    }
+    ph_registry_lock();
+    for (uint64_t slot = 0; old != &no_thread && slot <= old->mask; slot++) {
+        if (ph_heap_id_is_alive(old->entries[slot].heap_id))
+            table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
+    }
+    ph_registry_unlock();
+    ph_thread_self = table;
+    if (old != &no_thread)
+        ph_meta_free(old, table_bytes(old->mask + 1));
+    return table;
+}
+
+/* With fronts_lock held: a front without an owner becomes ours. */
+static ph_front *adopt(pageheap *heap)
+{
+    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
+        if (ph_load_relaxed(&front->has_owner) != 0)
+            continue;
+        ph_mutex_lock(&front->lock);
+        ph_store_relaxed(&front->has_owner, 1);
+        ph_mutex_unlock(&front->lock);
+        return front;
+    }
+    return NULL;
+}
+
+static void front_init(ph_front *front, pageheap *heap)
+{
+    front->heap = heap;
+    front->page_log2 = heap->page_log2;
+    front->block_pages = heap->block_pages;
+    front->cache_limit_pages = 64;
+}
+
+static ph_front *front_for_thread(pageheap *heap)
+{
+    ph_mutex_lock(&heap->fronts_lock);
+    ph_front *front = adopt(heap);
+    ph_mutex_unlock(&heap->fronts_lock);
+    if (front != NULL)
+        return front;
+    front = ph_meta_alloc(sizeof *front);
+    if (front == NULL)
+        return NULL;
+    front_init(front, heap);
+    ph_store_relaxed(&front->has_owner, 1);
+    ph_mutex_lock(&heap->fronts_lock);
+    front->next = ph_load_relaxed(&heap->fronts);
+    ph_store_release(&heap->fronts, front); /* pairs with the acquire of all who walk the list */
+    ph_mutex_unlock(&heap->fronts_lock);
+    ph_fetch_add_relaxed(&heap->front_count, 1);
+    ph_fetch_add_relaxed(&heap->metadata_bytes, sizeof *front);
+    return front;
+}
+
+ph_front *ph_front_mine(pageheap *heap)
+{
+    uint64_t id = ph_load_relaxed(&heap->id);
+    ph_front *front = table_get(ph_thread_self, id);
+    if (front != NULL)
+        return front;
+    ph_thread *table = table_with_room();
+    if (table == NULL)
+        return NULL;
+    front = front_for_thread(heap);
+    if (front != NULL)
+        table_put(table, id, front);
+    return front;
+}
+
+void ph_fronts_after_fork(pageheap *heap)
+{
+    const ph_front *mine = table_get(ph_thread_self, ph_load_relaxed(&heap->id));
+    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next)
+        ph_store_relaxed(&front->has_owner, front == mine);
+}
+
+void ph_special_front_init(pageheap *heap)
+{
+    front_init(&heap->special, heap);
+}

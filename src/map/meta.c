@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* meta.c -- a bump allocator with a list of freed records for each power of two.
+ *
+ * Invariants  A1  a record of class c has 64 << c bytes and stays of that class for ever
+ *             A2  [next, end) is unused, zero, and belongs to the newest chunk
+ * The rest of a chunk that a larger request could not use is abandoned: at most one record a chunk.
+ */
+#include "map/meta.h"
+
+#include "base/bits.h"
+#include "base/units.h"
+#include "os/os.h"
+
+#define CHUNK_BYTES    (UINT64_C(1) << 18)
+#define CLASS_COUNT    13 /* 64 bytes to 256 KiB */
+#define CLASS_BYTES(c) ((size_t)PH_LINE_BYTES << (c))
+
+typedef struct freed_record {
+    struct freed_record *next;
+} freed_record;
+
+static struct {
+    ph_mutex lock;
+    uintptr_t next, end;              /* lock */
+    freed_record *freed[CLASS_COUNT]; /* lock */
+    _Atomic uint64_t mapped_bytes;
+} arena;
+
+static unsigned class_of(size_t bytes)
+{
+    unsigned c = 0;
+    while (CLASS_BYTES(c) < bytes)
+        c++;
+    return c;
+}
+
+/* With the lock held: a record from the freed ones or from the chunk, or NULL. */
+static void *take_record(unsigned c, size_t *ret_dirty_bytes)
+{
+    freed_record *record = arena.freed[c];
+    if (record != NULL) {
+        arena.freed[c] = record->next;
+        *ret_dirty_bytes = CLASS_BYTES(c);
+        return record;
+    }
+    if (arena.end - arena.next < CLASS_BYTES(c))
+        return NULL;
+    void *fresh = (void *)arena.next;
+    arena.next += CLASS_BYTES(c);
+    *ret_dirty_bytes = 0;
+    return fresh;
+}
+
+void *ph_meta_alloc(size_t bytes)
+{
+    unsigned c = class_of(bytes);
+    size_t dirty_bytes = 0;
+    ph_mutex_lock(&arena.lock);
+    void *record = take_record(c, &dirty_bytes);
+    ph_mutex_unlock(&arena.lock);
+    if (record == NULL) {
+        void *chunk;
+        if (ph_os.map(CHUNK_BYTES, &chunk) != 0)
+            return NULL;
+        ph_fetch_add_relaxed(&arena.mapped_bytes, CHUNK_BYTES);
+        ph_mutex_lock(&arena.lock);
+        arena.next = (uintptr_t)chunk;
+        arena.end = arena.next + CHUNK_BYTES;
+        record = take_record(c, &dirty_bytes);
+        ph_mutex_unlock(&arena.lock);
+    }
+    if (dirty_bytes != 0)
+        ph_os_clear(record, dirty_bytes);
+    return record;
+}
+
+void ph_meta_free(void *record, size_t bytes)
+{
+    unsigned c = class_of(bytes);
+    freed_record *freed = record;
+    ph_mutex_lock(&arena.lock);
+    freed->next = arena.freed[c];
+    arena.freed[c] = freed;
+    ph_mutex_unlock(&arena.lock);
+}
+
+uint64_t ph_meta_mapped_bytes(void)
+{
+    return ph_load_relaxed(&arena.mapped_bytes);
+}
+
+void ph_meta_lock(void)
+{
+    ph_mutex_lock(&arena.lock);
+}
+
+void ph_meta_unlock(void)
+{
+    ph_mutex_unlock(&arena.lock);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* meta.h -- memory for our own records, apart from the pages that callers hold.
+ *
+ * Records come from a process-wide arena that grows and never shrinks; freed records are kept by size and
+ * used again.  All functions may be called from any thread.
+ */
+#ifndef PH_MAP_META_H
+#define PH_MAP_META_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/mutex.h"
+
+/* A zeroed record of `bytes`, aligned to a cache line; NULL if the system refuses memory. */
+void *ph_meta_alloc(size_t bytes);
+
+/* Take a record back; `bytes` as it was asked for. */
+void ph_meta_free(void *record, size_t bytes);
+
+/* Bytes of address space that the arena holds. */
+uint64_t ph_meta_mapped_bytes(void);
+
+/* For fork alone: hold the arena still, let it go. */
+void ph_meta_lock(void);
+void ph_meta_unlock(void);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* window.h -- from an address to the record of its block, in two loads and without a lock.
+ *
+ * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has an array with a
+ * record for each of its 512 blocks; untouched records cost nothing and read as PH_BLOCK_NONE, so an
+ * address that is not ours needs no special case.
+ *
+ *     address  ->  ph_windows[address / 1 GiB]  ->  blocks[address / 2 MiB % 512]
+ *
+ * W1  A window's slot is written once, from NULL, and its array is never unmapped: a record may be read at
+ *     any time, whatever has become of the memory that it describes.
+ * W2  The slot is visible before any address inside the window escapes: the store in ph_windows_prepare
+ *     releases, and whoever got the address through a synchronising channel sees it.
+ */
+#ifndef PH_MAP_WINDOW_H
+#define PH_MAP_WINDOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/units.h"
+#include "block/block.h"
+
+#define PH_ADDRESS_LOG2 48 /* user addresses of x86-64 and arm64 without opting in to more */
+#define PH_WINDOW_COUNT (1u << (PH_ADDRESS_LOG2 - PH_WINDOW_LOG2))
+
+struct ph_huge; /* a run longer than a region; see heap/huge.c */
+
+typedef struct ph_window {
+    /* Runs that cross the window's edge: one comes in from below, one leaves above. */
+    _Atomic(struct ph_huge *) enters, leaves;
+    ph_block blocks[PH_WINDOW_BLOCKS];
+} ph_window;
+
+extern _Atomic(ph_window *) ph_windows[PH_WINDOW_COUNT];
+
+/* The window of an address, or NULL. */
+static inline ph_window *ph_window_of(uintptr_t address)
+{
+    uintptr_t index = address >> PH_WINDOW_LOG2;
+    return PH_LIKELY(index < PH_WINDOW_COUNT) ? ph_load_acquire(&ph_windows[index]) : NULL; /* W2 */
+}
+
+/* The record of the block that would hold `address`, or NULL. */
+static PH_ALWAYS_INLINE ph_block *ph_block_of(uintptr_t address)
+{
+    ph_window *window = ph_window_of(address);
+    if (PH_UNLIKELY(window == NULL))
+        return NULL;
+    return &window->blocks[(address >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS];
+}
+
+/* The same for an address that is known to be ours. */
+static PH_ALWAYS_INLINE ph_block *ph_block_of_ours(uintptr_t address)
+{
+    ph_window *window = ph_load_relaxed(&ph_windows[address >> PH_WINDOW_LOG2]);
+    return &window->blocks[(address >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS];
+}
+
+/* Make the windows of [base, base + bytes) exist.  0 or a negative errno; what was made stays. */
+int ph_windows_prepare(uintptr_t base, size_t bytes);
+
+#endif

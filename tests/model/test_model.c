@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* test_model.c -- random operations on a heap and on the oracle must agree.
+ *
+ * The seed is printed; PAGEHEAP_TEST_SEED repeats a failure, PAGEHEAP_TEST_OPERATIONS makes a run longer.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "oracle.h"
+
+#define LIVE_RUNS_MAX 600
+
+typedef struct trial {
+    pageheap *heap;
+    oracle o;
+    uint64_t random;
+    size_t runs_max_pages;
+} trial;
+
+static uint64_t next_random(trial *t)
+{
+    t->random ^= t->random << 13;
+    t->random ^= t->random >> 7;
+    t->random ^= t->random << 17;
+    return t->random;
+}
+
+static uint64_t pick(trial *t, uint64_t below)
+{
+    return next_random(t) % below;
+}
+
+/* Mostly small, sometimes up to a block, now and then several blocks. */
+static size_t pick_pages(trial *t)
+{
+    uint64_t kind = pick(t, 100);
+    if (kind < 50)
+        return 1 + pick(t, 4);
+    if (kind < 85)
+        return 1 + pick(t, 40);
+    if (kind < 98)
+        return 1 + pick(t, 520);
+    return 1 + pick(t, t->runs_max_pages);
+}
+
+static void assert_zero(const trial *t, const char *start, size_t pages)
+{
+    for (size_t byte = 0; byte < pages * t->o.page_bytes; byte += 8) {
+        uint64_t word;
+        memcpy(&word, start + byte, sizeof word);
+        assert_int_equal(word, 0);
+    }
+}
+
+static void do_alloc(trial *t)
+{
+    static const size_t aligns_bytes[] = { 1, 4096, 16384, 65536, 1 << 20, 2 << 20, 8 << 20 };
+    size_t pages = pick_pages(t);
+    uint32_t flags = pick(t, 4) == 0 ? PAGEHEAP_ZERO : 0;
+    size_t align_bytes = pick(t, 10) == 0 ? aligns_bytes[pick(t, 7)] : 0;
+    const char *tag = pick(t, 50) == 0 ? "model" : NULL;
+    if (pick(t, 60) == 0)
+        flags |= PAGEHEAP_GUARD;
+    if (t->o.count == t->o.capacity)
+        return;
+    char *run;
+    if (align_bytes != 0)
+        run = pageheap_alloc_aligned(t->heap, pages, align_bytes, flags);
+    else if (tag != NULL)
+        run = pageheap_alloc_tagged(t->heap, pages, flags, tag);
+    else
+        run = pageheap_alloc(t->heap, pages, flags);
+    assert_non_null(run);
+    if (align_bytes != 0)
+        assert_int_equal((uintptr_t)run % align_bytes, 0);
+    if (flags & PAGEHEAP_ZERO)
+        assert_zero(t, run, pages);
+    memset(run, 0xa5, pages * t->o.page_bytes);
+    oracle_add(&t->o, run, pages);
+}
+
+static void do_free(trial *t)
+{
+    if (t->o.count == 0)
+        return;
+    size_t index = pick(t, t->o.count);
+    oracle_run run = t->o.runs[index];
+    assert_true(oracle_is_intact(&t->o, &run));
+    oracle_remove(&t->o, index);
+    int code = pick(t, 8) == 0 ? pageheap_free_unsized(t->heap, run.start)
+                               : pageheap_free(t->heap, run.start, run.pages);
+    assert_int_equal(code, 0);
+}
+
+/* Near misses of a live run: each must be judged as the oracle judges it. */
+static void do_bad_free(trial *t)
+{
+    if (t->o.count == 0)
+        return;
+    const oracle_run *run = &t->o.runs[pick(t, t->o.count)];
+    char *start = run->start + (ptrdiff_t)((pick(t, 5) - 2) * t->o.page_bytes);
+    size_t pages = run->pages + pick(t, 5) - 2;
+    if (pick(t, 6) == 0)
+        start += 8;
+    if (start == run->start && pages == run->pages)
+        return;
+    if (oracle_accepts(&t->o, start, pages))
+        return; /* another run, named exactly */
+    assert_true(pageheap_free(t->heap, start, pages) < 0);
+}
+
+static void do_split_or_join(trial *t)
+{
+    if (t->o.count == 0 || t->o.count == t->o.capacity)
+        return;
+    size_t index = pick(t, t->o.count);
+    oracle_run run = t->o.runs[index];
+    if (run.pages < 2)
+        return;
+    size_t head_pages = 1 + pick(t, run.pages - 1);
+    int code = pageheap_split(t->heap, run.start, run.pages, head_pages);
+    if (code != 0) {
+        assert_int_equal(code, PAGEHEAP_EBUSY); /* long and labelled runs stay whole */
+        return;
+    }
+    char *tail = run.start + head_pages * t->o.page_bytes;
+    if (pick(t, 2) == 0) {
+        assert_int_equal(pageheap_join(t->heap, run.start, head_pages, tail, run.pages - head_pages), 0);
+        return;
+    }
+    assert_true(oracle_is_intact(&t->o, &run));
+    oracle_remove(&t->o, index);
+    oracle_add(&t->o, run.start, head_pages);
+    oracle_add(&t->o, tail, run.pages - head_pages);
+}
+
+static void do_resize(trial *t)
+{
+    if (t->o.count == 0)
+        return;
+    size_t index = pick(t, t->o.count);
+    oracle_run run = t->o.runs[index];
+    size_t new_pages = pick_pages(t);
+    uint32_t flags = (pick(t, 2) == 0 ? PAGEHEAP_MAYMOVE : 0) | (pick(t, 2) == 0 ? PAGEHEAP_ZERO : 0);
+    char *start = pageheap_resize(t->heap, run.start, run.pages, new_pages, flags);
+    if (start == NULL) {
+        assert_false(flags & PAGEHEAP_MAYMOVE);
+        return;
+    }
+    oracle_run kept = { start, run.pages < new_pages ? run.pages : new_pages, run.pattern };
+    assert_true(oracle_is_intact(&t->o, &kept));
+    if ((flags & PAGEHEAP_ZERO) && new_pages > run.pages)
+        assert_zero(t, start + run.pages * t->o.page_bytes, new_pages - run.pages);
+    oracle_remove(&t->o, index);
+    oracle_add(&t->o, start, new_pages);
+}
+
+static void do_find(trial *t)
+{
+    if (t->o.count == 0)
+        return;
+    const oracle_run *run = &t->o.runs[pick(t, t->o.count)];
+    pageheap_run found;
+    char *inner = run->start + pick(t, run->pages * t->o.page_bytes);
+    assert_int_equal(pageheap_find(inner, &found), 0);
+    assert_ptr_equal(found.heap, t->heap);
+    assert_ptr_equal(found.start, run->start);
+    assert_int_equal(found.pages, run->pages);
+}
+
+static void do_discard(trial *t)
+{
+    if (t->o.count == 0)
+        return;
+    size_t index = pick(t, t->o.count);
+    oracle_run run = t->o.runs[index];
+    size_t first = pick(t, run.pages);
+    size_t pages = 1 + pick(t, run.pages - first);
+    char *start = run.start + first * t->o.page_bytes;
+    assert_int_equal(pageheap_discard(t->heap, start, pages), 0);
+    assert_zero(t, start, pages);
+    oracle_remove(&t->o, index);
+    oracle_add(&t->o, run.start, run.pages);
+}
+
+static int count_run(void *ctx, const pageheap_run *run)
+{
+    size_t *pages = ctx;
+    *pages += run->pages;
+    return 0;
+}
+
+static void assert_counts_agree(trial *t)
+{
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    size_t pages = 0;
+    assert_int_equal(pageheap_check(t->heap), 0);
+    assert_int_equal(pageheap_get_stats(t->heap, &stats), 0);
+    assert_int_equal(stats.live_runs, t->o.count);
+    assert_true(stats.in_use_bytes >= t->o.live_pages * t->o.page_bytes); /* guards count as in use */
+    assert_int_equal(pageheap_each_run(t->heap, count_run, &pages), 0);
+    assert_int_equal(pages, t->o.live_pages);
+}
+
+static void do_one(trial *t)
+{
+    uint64_t kind = pick(t, 1000);
+    if (kind < 400)
+        do_alloc(t);
+    else if (kind < 800)
+        do_free(t);
+    else if (kind < 900)
+        do_bad_free(t);
+    else if (kind < 930)
+        do_split_or_join(t);
+    else if (kind < 950)
+        do_resize(t);
+    else if (kind < 980)
+        do_find(t);
+    else if (kind < 990)
+        do_discard(t);
+    else if (kind < 997)
+        assert_int_equal(pageheap_tick(t->heap), 0);
+    else
+        pageheap_trim(t->heap, pick(t, 3) * 1000000);
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static void run_trial(const pageheap_options *options, uint64_t operations)
+{
+    trial t = { .runs_max_pages = 3000 };
+    t.random = number_from("PAGEHEAP_TEST_SEED", (uint64_t)time(NULL) * 2654435761u | 1);
+    print_message("seed %llu\n", (unsigned long long)t.random);
+    t.heap = pageheap_create(options);
+    assert_non_null(t.heap);
+    oracle_init(&t.o, LIVE_RUNS_MAX, pageheap_page_bytes(t.heap));
+    for (uint64_t i = 0; i < operations; i++) {
+        do_one(&t);
+        if (i % 4096 == 0)
+            assert_counts_agree(&t);
+    }
+    while (t.o.count != 0)
+        do_free(&t);
+    assert_counts_agree(&t);
+    assert_int_equal(pageheap_destroy(t.heap), 0);
+    oracle_end(&t.o);
+}
+
+static uint64_t operations(void)
+{
+    return number_from("PAGEHEAP_TEST_OPERATIONS", 200000);
+}
+
+static void default_heap_agrees(void **state)
+{
+    (void)state;
+    run_trial(NULL, operations());
+}
+
+static void eager_heap_agrees(void **state)
+{
+    (void)state;
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.decay_ms = PAGEHEAP_AT_ONCE;
+    options.reserve_bytes = 2 << 20; /* a region holds one block: every edge is met often */
+    run_trial(&options, operations() / 4);
+}
+
+static void large_pages_agree(void **state)
+{
+    (void)state;
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.page_bytes = 65536;
+    run_trial(&options, operations() / 16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(default_heap_agrees),
+        cmocka_unit_test(eager_heap_agrees),
+        cmocka_unit_test(large_pages_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
