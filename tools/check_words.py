@@ -25,7 +25,8 @@ def listed_files(root):
         listing = subprocess.run(command, check=True, capture_output=True).stdout.decode()
         return sorted({root / name for name in listing.split("\0") if name})
     except (OSError, subprocess.CalledProcessError):
-        return sorted(f for f in root.rglob("*") if not f.relative_to(root).parts[0].startswith("build"))
+        tops = [top for top in root.iterdir() if top.name != ".git" and not top.name.startswith("build")]
+        return sorted(f for top in tops for f in ([top] if top.is_file() else top.rglob("*")))
 
 
 def check_file(path, text):
