@@ -16,6 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum opening_state { SPOOL_NOT_TRIED, SPOOL_OPENING, SPOOL_TRIED };
+
+static _Atomic int opening;
 static struct spool_header *header; /* set once, by the first request */
 static _Atomic(struct spool_event *) windows[SPOOL_MAX_WINDOWS];
 static char path[PATH_MAX];
@@ -55,19 +58,32 @@ static void open_spool(void)
 }
 
 /* Opened by the first request, not by a constructor: constructors of other libraries run, and allocate,
- * before ours.  No thread exists then, so a plain flag is enough for the first call. */
+ * before ours.  Threads that come while another is opening wait for it, or their requests would be lost. */
 bool spool_is_open(void)
 {
-    static _Atomic bool is_tried;
+    int expected = SPOOL_NOT_TRIED;
+    int saved_errno = errno;
 
-    if (!atomic_load_explicit(&is_tried, memory_order_relaxed)) {
-        int saved_errno = errno;
-
-        atomic_store_explicit(&is_tried, true, memory_order_relaxed);
+    /* Acquire pairs with the release below: whoever sees TRIED sees the header. */
+    if (atomic_load_explicit(&opening, memory_order_acquire) == SPOOL_TRIED)
+        return header != NULL;
+    /* The loader allocates before the C library has seen the environment; that is no request of the program. */
+    if (environ == NULL)
+        return false;
+    if (atomic_compare_exchange_strong(&opening, &expected, SPOOL_OPENING)) {
         open_spool();
-        errno = saved_errno;
+        atomic_store_explicit(&opening, SPOOL_TRIED, memory_order_release);
     }
+    while (atomic_load_explicit(&opening, memory_order_acquire) != SPOOL_TRIED)
+        (void)syscall(SYS_sched_yield);
+    errno = saved_errno;
     return header != NULL;
+}
+
+/* So that no thread has to wait in a program whose first request comes late. */
+__attribute__((constructor)) static void open_early(void)
+{
+    (void)spool_is_open();
 }
 
 uint32_t spool_new_thread(void)

@@ -34,6 +34,12 @@ expect 'events of each thread' '2000 2000 2000 2000' \
     "$(tail -n +2 threads.trace | awk '{ n[$NF]++ } END { for (t in n) printf "%s%s", s, n[t]; print "" } { s = " " }' | xargs)"
 expect 'pages of threads' 18000 "$(awk '/^a/ { pages += $3 } END { print pages }' threads.trace)"
 
+# The first requests of all come from several threads at once.
+for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    "$tool" record -q -o again.trace -- "$requests" threads
+    expect "lines of round $round" 8001 "$(wc -l <again.trace)"
+done
+
 # What was recorded can be replayed, compressed too.
 "$tool" record -o threads.trace.zst -- "$requests" threads 2>err
 expect_match 'a summary' '8000 events \(4000 allocs, 4000 frees\), 4 threads in 1 processes' err
