@@ -262,3 +262,25 @@ int seed_free(struct seed_heap *heap, void *run, size_t pages)
     pthread_mutex_unlock(&heap->lock);
     return code;
 }
+
+static bool is_any(void *context, struct seed_node *node)
+{
+    (void)context;
+    (void)node;
+    return true;
+}
+
+void seed_destroy(struct seed_heap *heap)
+{
+    struct seed_node *node;
+
+    while ((node = seed_tree_walk(heap->blocks, SEED_FROM_LEFT, is_any, NULL)) != NULL) {
+        seed_tree_remove(&heap->blocks, node);
+        munmap((void *)node->start, SEED_BLOCK_BYTES);
+        free(node);
+    }
+    heap->freed_hint = NULL;
+    heap->taken_hint = NULL;
+    heap->pages = 0;
+    heap->unused_pages = 0;
+}

@@ -48,4 +48,7 @@ void *seed_alloc(struct seed_heap *heap, size_t pages);
 /* 0, or -1 if [run, run + pages) is not exactly one live run below 128 KiB; then nothing has changed. */
 int seed_free(struct seed_heap *heap, void *run, size_t pages);
 
+/* Give every block back, live runs in them too; the original has no such call.  The heap is then empty. */
+void seed_destroy(struct seed_heap *heap);
+
 #endif

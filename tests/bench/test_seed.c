@@ -28,6 +28,7 @@ static void takes_the_lowest_fit(void **state)
     assert_ptr_equal(seed_alloc(&heap, 4), second + 2 * SEED_PAGE_BYTES);
     assert_ptr_equal(seed_alloc(&heap, 2), first);
     assert_int_equal(heap.unused_pages, SEED_BLOCK_PAGES - 2 - 4 - 2);
+    seed_destroy(&heap);
 }
 
 static void fills_a_block_to_the_last_page(void **state)
@@ -41,6 +42,9 @@ static void fills_a_block_to_the_last_page(void **state)
     assert_int_equal(heap.unused_pages, 0);
     assert_non_null(seed_alloc(&heap, 1));
     assert_int_equal(heap.pages, 2 * SEED_BLOCK_PAGES);
+    seed_destroy(&heap);
+    assert_int_equal(heap.pages, 0);
+    assert_null(heap.blocks);
 }
 
 static void refuses_what_is_not_one_run(void **state)
@@ -62,6 +66,7 @@ static void refuses_what_is_not_one_run(void **state)
     assert_int_equal(seed_free(&heap, run, 4), 0);
     assert_int_equal(seed_free(&heap, run, 4), -1);
     assert_int_equal(seed_free(&heap, NULL, 4), 0);
+    seed_destroy(&heap);
 }
 
 static void maps_large_runs_directly(void **state)
@@ -76,6 +81,7 @@ static void maps_large_runs_directly(void **state)
     assert_int_equal(seed_free(&heap, run, SEED_DIRECT_PAGES), 0);
     assert_null(seed_alloc(&heap, 0));
     assert_null(seed_alloc(&heap, SIZE_MAX));
+    seed_destroy(&heap);
 }
 
 static void gives_whole_blocks_back(void **state)
@@ -101,6 +107,7 @@ static void gives_whole_blocks_back(void **state)
         assert_int_equal(seed_free(&heap, runs[freed++], 1), 0);
     assert_int_equal(heap.pages, heap.unused_pages);
     assert_true(heap.pages < 3 * SEED_BLOCK_PAGES);
+    seed_destroy(&heap);
 }
 
 /* ---- against a model: an owner for each page of each run, kept in the pages themselves ------ */
@@ -129,6 +136,7 @@ static void agrees_with_a_model(void **state)
             *(void **)((char *)live->run + page * SEED_PAGE_BYTES) = live;
         assert_int_equal(heap.pages - heap.unused_pages, block_pages);
     }
+    seed_destroy(&heap);
 }
 
 /* ---- the tree -------------------------------------------------------------------------------- */
