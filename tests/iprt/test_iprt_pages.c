@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static size_t page_bytes;
@@ -362,6 +364,45 @@ static void freed_memory_goes_back(void **state)
     }
 }
 
+/* In a process with no address space left: heaps are made until one cannot be.  0 if that was told well. */
+static int make_heaps_without_memory(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0) {
+        return 1;
+    }
+    limit.rlim_cur = 1;
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        return 2;
+    }
+    for (int i = 0; i < 1000000; i++) {
+        RTHEAPPAGE heap = { 0, 0, NULL };
+        int status = RTHeapPageInit(&heap, false);
+        if (status == VINF_SUCCESS) {
+            continue;
+        }
+        void *run = &heap;
+        bool is_told = status == VERR_NO_MEMORY && RTHeapPageDelete(&heap) == VERR_INVALID_HANDLE &&
+                       RTHeapPageAlloc(&heap, 1, NULL, false, &run) == VERR_INVALID_HANDLE && run == NULL;
+        return is_told ? 0 : 3;
+    }
+    return 4;
+}
+
+static void init_without_memory_is_told(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(make_heaps_without_memory());
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(int argc, char **argv)
 {
     /* What is resident and what is locked is not ours alone to say under a sanitizer: mlock does nothing
@@ -369,6 +410,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest system_tests[] = {
         cmocka_unit_test(freed_memory_goes_back),
         cmocka_unit_test(locked_advice_is_undone_by_free),
+        cmocka_unit_test(init_without_memory_is_told),
     };
     if (argc > 1 && strcmp(argv[1], "system") == 0) {
         return cmocka_run_group_tests_name("iprt system", system_tests, learn_page_bytes, NULL);
