@@ -73,8 +73,16 @@ static void note_failure(struct replay *replay, const struct replay_trace *trace
 
 /* ---- timing ------------------------------------------------------------------------------ */
 
+static void note_failed_allocs(struct replay *replay, const struct replay_trace *trace,
+                               const struct peer *peer, double failed_allocs)
+{
+    if (failed_allocs > 0)
+        replay_add_note(replay, "%s, %s: %.0f allocs failed", trace->name, peer->name, failed_allocs);
+}
+
 /* NaN if the pass failed. */
-static double run_timing(struct replay *replay, const struct replay_trace *trace, const struct peer *peer)
+static double run_timing(struct replay *replay, const struct replay_trace *trace, const struct peer *peer,
+                         double *ret_failed_allocs)
 {
     struct pass pass = { peer, &trace->trace, replay->options->budget_ms * NS_PER_MS,
                          replay->options->with_threads };
@@ -83,6 +91,7 @@ static double run_timing(struct replay *replay, const struct replay_trace *trace
     json_t *result = worker_start(&worker, pass_timing, &pass) == 0 ? worker_finish(&worker, reason) : NULL;
     double ns = number_of(result, "ns_per_event");
 
+    *ret_failed_allocs = number_of(result, "failed_allocs") / number_of(result, "loops");
     if (result == NULL)
         note_failure(replay, trace, peer, "timing", reason);
     json_decref(result);
@@ -94,6 +103,7 @@ static void measure_timing(struct replay *replay, struct replay_trace *trace, st
     const struct peer *null = peer_named("null");
     double harness_ns[REPLAY_ROUNDS_MAX];
     unsigned harness_count = 0;
+    double failed_allocs;
 
     for (unsigned round = 0; round < replay->options->rounds; round++) {
         for (size_t i = 0; i < replay->peers_count; i++) {
@@ -103,11 +113,16 @@ static void measure_timing(struct replay *replay, struct replay_trace *trace, st
             /* What failed once fails again, and says so again. */
             if (cell->rounds_count != round)
                 continue;
-            cell->rounds_ns[round] = run_timing(replay, trace, replay->peers[i]);
+            cell->rounds_ns[round] = run_timing(replay, trace, replay->peers[i], &failed_allocs);
+            /* The memory pass has told already, if there was one. */
+            if (isnan(cell->failed_allocs)) {
+                cell->failed_allocs = failed_allocs;
+                note_failed_allocs(replay, trace, replay->peers[i], failed_allocs);
+            }
             cell->rounds_count += isnan(cell->rounds_ns[round]) ? 0 : 1;
         }
         if (null != NULL)
-            harness_ns[harness_count] = run_timing(replay, trace, null);
+            harness_ns[harness_count] = run_timing(replay, trace, null, &failed_allocs);
         if (null != NULL && !isnan(harness_ns[harness_count]))
             harness_count++;
     }
@@ -163,9 +178,7 @@ static void take_result(struct replay *replay, struct replay_trace *trace, struc
         cell->end_resident_bytes = number_of(result, "end_resident_bytes");
         cell->page_faults = number_of(result, "page_faults");
         cell->failed_allocs = number_of(result, "failed_allocs");
-        if (cell->failed_allocs > 0)
-            replay_add_note(replay, "%s, %s: %.0f allocs failed", trace->name, job->pass.peer->name,
-                            cell->failed_allocs);
+        note_failed_allocs(replay, trace, job->pass.peer, cell->failed_allocs);
     }
     json_decref(result);
 }

@@ -73,7 +73,7 @@ static void put_script(FILE *script, const struct replay *replay)
     put_data(script, replay, replay_metric_at(0), 0);
     put_data(script, replay, replay_metric_at(1), 1);
     put_chart(script, replay, "ns per event (logarithmic; less is better)",
-              "set logscale y\nset yrange [*:*]", 0);
+              "set logscale y\nset yrange [1:*]", 0);
     put_chart(script, replay, "peak resident / peak live (less is better)",
               "unset logscale y\nset yrange [0:*]", 1);
     fprintf(script, "unset multiplot\n");

@@ -43,8 +43,12 @@ static void print_row(struct report_table *rows, const struct replay *replay,
     char text[REPORT_NUMBER_CHARS];
 
     report_cell(rows, REPORT_PLAIN, "%s", trace->name);
-    for (size_t i = 0; i < replay->peers_count; i++)
-        print_cell(rows, metric, metric->value(&trace->cells[i]), i == best);
+    for (size_t i = 0; i < replay->peers_count; i++) {
+        double value = metric->value(&trace->cells[i]);
+        bool is_best = best != replay->peers_count && value <= metric->value(&trace->cells[best]);
+
+        print_cell(rows, metric, value, is_best && strcmp(replay->peers[i]->name, "null") != 0);
+    }
     report_cell(rows, ratio <= 1 ? REPORT_GOOD : REPORT_PLAIN, "%s", report_number(text, ratio));
 }
 
