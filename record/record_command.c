@@ -113,11 +113,24 @@ static int set_environment(const char *library, const char *spool_path)
     return result != 0 ? result : setenv(SPOOL_PATH_VARIABLE, spool_path, 1);
 }
 
-/* Keys pressed at the terminal are for the command; the recorder lives on to write the trace. */
-static void set_interrupts(void (*action)(int))
+static volatile sig_atomic_t running_child;
+
+static void pass_on(int signal_number)
 {
-    signal(SIGINT, action);
-    signal(SIGQUIT, action);
+    kill((pid_t)running_child, signal_number);
+}
+
+/* Keys pressed at the terminal reach the command anyway; what is sent to the recorder is meant for it too.  The
+ * recorder lives on to write the trace. */
+static void handle_signals(pid_t child)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, forward = { .sa_handler = pass_on };
+
+    running_child = (sig_atomic_t)child;
+    sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGQUIT, &ignore, NULL);
+    sigaction(SIGTERM, &forward, NULL);
+    sigaction(SIGHUP, &forward, NULL);
 }
 
 static int run(char **command, const struct spool_file *spool, const char *library)
@@ -137,10 +150,12 @@ static int run(char **command, const struct spool_file *spool, const char *libra
     }
     if (child < 0)
         return RECORD_EXIT_FAILED;
-    set_interrupts(SIG_IGN);
+    handle_signals(child);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
-    set_interrupts(SIG_DFL);
+    /* Nobody is left to pass a signal on to; a trace that is half written helps nobody. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     return WIFSIGNALED(status) ? RECORD_EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -53,6 +53,8 @@ expect_match 'all events' '^threads: 8,000 events, 4 threads' out
 expect 'status of the command' 42 $?
 "$tool" record -q -o x.trace -- "$requests" signal
 expect 'status of a signal' 143 $?
+timeout -s TERM 1 "$tool" record -q -o ended.trace -- sh -c "'$requests' family; exec sleep 20"
+expect 'a recorder that is told to end writes its trace' 1 "$(awk '/^a .* 8 / { n++ } END { print n }' ended.trace)"
 "$tool" record -q -o x.trace -- ./missing 2>err
 expect 'status of a missing command' 127 $?
 "$tool" record -q -o /missing/x.trace -- "$requests" family 2>err
