@@ -1,66 +1,98 @@
 /* SPDX-License-Identifier: MIT */
-/* fast.h -- the hot path: a run out of a magazine, a run into one.
+/* fast.h -- the hot path: a run out of the calling thread's front, a run into it.
  *
- * Everything here is a few words of the calling thread's own front and of one block's record; whatever
- * does not fit is left to heap/runs.c, which does the same without haste.
+ * It is for heaps with pages of 4 KiB, runs of up to a block (up to 64 pages to free), and a front that
+ * nobody else wants; `attention` tells.  Whatever does not fit is left to heap/runs.c, which does the same
+ * without haste.  Instruction counts: docs/design/fast-path.md.
  */
 #ifndef PH_API_FAST_H
 #define PH_API_FAST_H
 
 #include "heap/heap.h"
 
-/* The calling thread's front of this heap if it stands at the first place looked at; else NULL. */
-static PH_ALWAYS_INLINE ph_front *ph_fast_front(const pageheap *heap)
+#define PH_FAST_PAGE_LOG2        PH_PAGE_LOG2_MIN
+#define PH_FAST_PAGE_OF(address) ((unsigned)((address) >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1))
+
+/* This is the heap that the calling thread used last: ph_thread_last.front is its front. */
+static PH_ALWAYS_INLINE bool ph_fast_is_last(const pageheap *heap)
 {
-    const ph_thread *thread = ph_thread_self;
-    uint64_t id = ph_load_relaxed(&heap->id);
-    const ph_thread_entry *entry = &thread->entries[id & thread->mask];
-    return PH_LIKELY(entry->heap_id == id) ? entry->front : NULL;
+    return ph_thread_last.heap_id == ph_load_relaxed(&heap->id);
 }
 
-/* The newest kept run of 1 .. PH_BLOCK_PAGES_MAX pages, made live: address | PH_RUN_CLEAN, or 0.
- * *ret_ticks is set when it is time for a look at the clock. */
-static PH_ALWAYS_INLINE uintptr_t ph_fast_alloc(ph_front *front, size_t pages, bool *ret_ticks)
+/* As ph_front_try_enter, but only if there is nothing at all to attend to. */
+static PH_ALWAYS_INLINE bool ph_fast_enter(ph_front *front)
 {
-    if (PH_UNLIKELY(!ph_front_try_enter(front)))
-        return 0;
+    ph_store_relaxed(&front->busy, 1);
+    ph_compiler_fence();
+    if (PH_LIKELY(ph_load_acquire(&front->attention) == 0)) /* pairs with ph_front_unlock */
+        return true;
+    ph_store_release(&front->busy, 0);
+    return false;
+}
+
+/* The newest run out of a magazine (front entered), or 0.  *ret_clean tells whether it reads zero. */
+static PH_ALWAYS_INLINE uintptr_t ph_fast_pop(ph_front *front, size_t pages, bool *ret_clean)
+{
     ph_magazine *top = front->magazines[pages];
-    if (PH_UNLIKELY(top == NULL || top->count == 0)) {
-        ph_front_leave_fast(front);
+    if (PH_UNLIKELY(top->count == 0))
         return 0;
+    uintptr_t kept = top->runs[--top->count];
+    ph_block_mark(ph_block_of_ours(kept), PH_FAST_PAGE_OF(kept), false);
+    *ret_clean = (kept & PH_RUN_CLEAN) != 0;
+    return kept & ~(uintptr_t)PH_RUN_CLEAN;
+}
+
+/* The newest kept run of 1 .. PH_BLOCK_PAGES_MAX pages, made live, or 0.  *ret_clean: it reads zero. */
+static PH_ALWAYS_INLINE uintptr_t ph_fast_alloc(ph_front *front, size_t pages, bool *ret_clean)
+{
+    *ret_clean = false;
+    if (PH_UNLIKELY(!ph_fast_enter(front)))
+        return 0;
+    uintptr_t run =
+        front->hot_pages == pages ? ph_front_take_hot(front) : ph_fast_pop(front, pages, ret_clean);
+    if (PH_LIKELY(run != 0)) {
+        ph_bump_hot(&front->cached_pages, (uint64_t)0 - pages);
+        ph_bump_hot(&front->alloc_calls, 1);
     }
-    uintptr_t run = top->runs[--top->count];
-    unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
-    ph_block_mark(ph_block_of_ours(run), page, ph_front_is_shared(front));
-    ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
-    ph_bump_relaxed(&front->alloc_calls, 1);
-    *ret_ticks = ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0;
     ph_front_leave_fast(front);
     return run;
 }
 
-/* Free a run of 1..64 pages that is exactly one of this thread's live ones.  False: not done, and nothing
- * changed; heap/runs.c finds out why. */
-static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, uintptr_t address, size_t pages)
+/* It is time for a look at the clock. */
+static PH_ALWAYS_INLINE bool ph_fast_ticks(const ph_front *front)
 {
-    ph_block *block = ph_block_of(address);
-    if (PH_UNLIKELY(block == NULL || (address & ((UINT64_C(1) << front->page_log2) - 1)) != 0))
+    return ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0;
+}
+
+/* Free a run that is exactly one of this thread's live ones, if there is room for it.  `block` is its block,
+ * or what would be that.  False: not done, and nothing changed; heap/runs.c finds out why. */
+static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, ph_block *block, uintptr_t address, size_t pages)
+{
+    unsigned page = PH_FAST_PAGE_OF(address);
+    if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
-    if (PH_UNLIKELY(!ph_front_try_enter(front)))
-        return false;
-    unsigned page = (unsigned)(address >> front->page_log2) & (front->block_pages - 1);
-    ph_magazine *top = front->magazines[pages];
-    bool is_done = ph_load_relaxed(&block->owner) == front && top != NULL && top->count < PH_MAGAZINE_RUNS &&
-                   ph_load_relaxed(&front->cached_pages) + pages <= front->cache_limit_pages &&
-                   ph_block_run_is_short(block, page, (unsigned)pages) &&
-                   ph_block_unmark(block, page, ph_front_is_shared(front));
-    if (PH_LIKELY(is_done)) {
+    if (PH_UNLIKELY(ph_load_relaxed(&block->owner) != front || !ph_block_is_marked(block, page) ||
+                    ph_block_short_run(block, page) != pages ||
+                    ph_load_relaxed(&front->cached_pages) + pages > front->cache_limit_pages))
+        goto refused;
+    if (front->hot_pages == 0) {
+        ph_store_relaxed(&front->hot_run, address);
+        front->hot_pages = pages;
+    } else {
+        ph_magazine *top = front->magazines[pages];
+        if (PH_UNLIKELY(top->count >= top->capacity || ph_front_is_hot(front, address)))
+            goto refused;
         top->runs[top->count++] = address;
-        ph_bump_relaxed(&front->cached_pages, pages);
-        ph_bump_relaxed(&front->free_calls, 1);
+        (void)ph_block_unmark(block, page, false);
     }
+    ph_bump_hot(&front->cached_pages, pages);
+    ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
-    return is_done;
+    return true;
+
+refused:
+    ph_front_leave_fast(front);
+    return false;
 }
 
 #endif

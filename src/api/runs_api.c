@@ -70,26 +70,51 @@ static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes,
     return finish(heap, run, pages, flags);
 }
 
+/* Off the hot path, as calls at its end, so that it needs no stack frame. */
 static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
 {
+    if (flags == 0 && !PH_HAS_ASAN && ph_heap_is_valid(heap) && pages > heap->block_pages &&
+        pages <= PH_REGION_PAGES_MAX(heap)) {
+        uintptr_t run = ph_large_alloc(heap, pages, 0);
+        return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
+    }
     return alloc_checked(heap, pages, 0, flags, NULL);
+}
+
+static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run)
+{
+    ph_heap_tick(heap, ph_thread_last.front);
+    return run;
+}
+
+/* Zeroed runs take the hot path too; they stand apart because clearing them costs what it costs. */
+static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t flags)
+{
+    bool is_clean = false;
+    uintptr_t run = 0;
+    if (flags == PAGEHEAP_ZERO && heap != NULL && pages - 1 < PH_BLOCK_PAGES_MAX && ph_fast_is_last(heap))
+        run = ph_fast_alloc(ph_thread_last.front, pages, &is_clean);
+    if (run == 0)
+        return alloc_slow(heap, pages, flags);
+    if (ph_fast_ticks(ph_thread_last.front))
+        ph_heap_tick(heap, ph_thread_last.front);
+    return finish(heap, run | (is_clean ? PH_RUN_CLEAN : 0), pages, flags);
 }
 
 void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
 {
-    if (PH_LIKELY(heap != NULL && pages - 1 < PH_BLOCK_PAGES_MAX && (flags & ~PAGEHEAP_ZERO) == 0)) {
-        ph_front *front = ph_fast_front(heap);
-        bool ticks = false;
-        uintptr_t run = PH_LIKELY(front != NULL) ? ph_fast_alloc(front, pages, &ticks) : 0;
-        if (PH_LIKELY(run != 0)) {
-            if (PH_UNLIKELY(ticks))
-                ph_heap_tick(heap, front);
-            if (PH_UNLIKELY(PH_HAS_ASAN || (flags != 0)))
-                return finish(heap, run, pages, flags);
-            return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
-        }
-    }
-    return alloc_slow(heap, pages, flags);
+    bool is_clean;
+    if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
+        return alloc_flagged(heap, pages, flags);
+    if (PH_UNLIKELY(heap == NULL || pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_fast_is_last(heap)))
+        return alloc_slow(heap, pages, 0);
+    ph_front *front = ph_thread_last.front;
+    uintptr_t run = ph_fast_alloc(front, pages, &is_clean);
+    if (PH_UNLIKELY(run == 0))
+        return alloc_slow(heap, pages, 0);
+    if (PH_UNLIKELY(ph_fast_ticks(front)))
+        return alloc_tick(heap, (void *)run);
+    return (void *)run;
 }
 
 void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, uint32_t flags)
@@ -129,20 +154,38 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
         code = PAGEHEAP_ERANGE;
     else
         code = ph_run_free(heap, (uintptr_t)run, pages);
+    if (PH_HAS_ASAN && code == 0)
+        ph_os_poison(run, pages << heap->page_log2);
     return ph_judge(heap, code, "free", run, pages);
+}
+
+/* Behind the hot path: finds the heap again by the front, so that it need not be carried there. */
+static PH_NOINLINE int free_refused(void *run, size_t pages)
+{
+    return free_slow(ph_thread_last.front->heap, run, pages);
+}
+
+static PH_NOINLINE int free_long(pageheap *heap, void *run, size_t pages)
+{
+    ph_block *block = ph_block_of((uintptr_t)run);
+    if (heap != NULL && block != NULL && ph_load_acquire(&block->owner) == &heap->special &&
+        ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE && !PH_HAS_ASAN && pages != 0 &&
+        ph_large_free(heap, block, (uintptr_t)run, pages) == 0)
+        return 0;
+    return free_slow(heap, run, pages);
 }
 
 int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
-    if (PH_LIKELY(heap != NULL && pages - 1 < 64)) {
-        ph_front *front = ph_fast_front(heap);
-        if (PH_LIKELY(front != NULL && ph_fast_free(front, (uintptr_t)run, pages))) {
-            if (PH_HAS_ASAN)
-                ph_os_poison(run, pages << heap->page_log2);
-            return 0;
-        }
-    }
-    return free_slow(heap, run, pages);
+    if (PH_UNLIKELY(heap == NULL || pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_fast_is_last(heap) || PH_HAS_ASAN))
+        return free_long(heap, run, pages);
+    uintptr_t address = (uintptr_t)run;
+    ph_block *block = ph_block_of(address);
+    if (PH_UNLIKELY(block == NULL || address % (1u << PH_FAST_PAGE_LOG2) != 0))
+        return free_refused(run, pages);
+    if (PH_UNLIKELY(!ph_fast_free(ph_thread_last.front, block, address, pages)))
+        return free_refused(run, pages);
+    return 0;
 }
 
 int pageheap_free_unsized(pageheap *heap, void *run)

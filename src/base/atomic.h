@@ -7,6 +7,9 @@
 #define PH_BASE_ATOMIC_H
 
 #include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
 
 #define ph_load_relaxed(p)         atomic_load_explicit((p), memory_order_relaxed)
 #define ph_load_acquire(p)         atomic_load_explicit((p), memory_order_acquire)
@@ -25,6 +28,12 @@
 
 /* A counter that one thread writes and others may read at any time: no locked instruction. */
 #define ph_bump_relaxed(p, n) ph_store_relaxed((p), ph_load_relaxed(p) + (n))
+
+/* The same, for the hot path: compilers will not make one instruction of it, and there it counts. */
+static inline void ph_bump_hot(_Atomic uint64_t *counter, uint64_t n)
+{
+    PH_ADD_TO_MEMORY(counter, n);
+}
 
 /* Keeps the compiler, not the processor, from moving accesses across. */
 #define ph_compiler_fence() atomic_signal_fence(memory_order_seq_cst)

@@ -14,16 +14,16 @@
 
 void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean)
 {
-    block->number = (uint32_t)(base >> PH_BLOCK_LOG2);
-    block->page_log2 = (uint8_t)page_log2;
+    block->number = (base >> PH_BLOCK_LOG2) & ((1u << 27) - 1);
+    block->page_log2 = page_log2 & 31;
     unsigned pages = ph_block_pages(block);
-    block->words = (uint8_t)(pages < 64 ? 1 : pages / 64);
     block->unused_pages = (uint16_t)pages;
     block->longest_pages = (uint16_t)pages;
+    block->longest_first = 0;
     block->clean_pages = (uint16_t)(clean ? pages : 0);
     uint64_t present = ph_low_mask(pages);
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
-        uint64_t here = w < block->words ? present : 0;
+        uint64_t here = w < ph_block_words(block) ? present : 0;
         ph_store_relaxed(&block->used[w], ~here);
         ph_store_relaxed(&block->tags[w].mark, 0);
         ph_store_relaxed(&block->tags[w].last, clean ? here : 0);
@@ -43,18 +43,11 @@ void ph_block_dirty_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS
         ret_bits[w] = ~(ph_load_relaxed(&block->used[w]) | ph_load_relaxed(&block->tags[w].last));
 }
 
-int ph_block_find(const ph_block *block, unsigned from, unsigned pages)
-{
-    uint64_t unused[PH_BLOCK_WORDS];
-    ph_block_unused_bits(block, unused);
-    return ph_runsearch_first(unused, block->words, from, pages);
-}
-
 int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages)
 {
     uint64_t unused[PH_BLOCK_WORDS];
     ph_block_unused_bits(block, unused);
-    return ph_runsearch_stepped(unused, block->words, 0, align_pages, pages);
+    return ph_runsearch_stepped(unused, ph_block_words(block), 0, align_pages, pages);
 }
 
 /* The bits of [first, first + pages) that lie in word w. */
@@ -93,24 +86,49 @@ static unsigned occupy(ph_block *block, unsigned first, unsigned pages)
     return clean;
 }
 
-/* Length of the hole around the unused range [first, first + pages). */
-static unsigned hole_around(const uint64_t *unused, unsigned words, unsigned first)
+/* Unused pages directly below `page`, and from `page` upward. */
+static unsigned unused_below(const ph_block *block, unsigned page)
 {
-    return ph_runsearch_below(unused, first) + ph_runsearch_upward(unused, words, first);
+    unsigned length = 0;
+    unsigned inside = page % 64;
+    for (int w = (int)(page / 64); w >= 0; w--) {
+        uint64_t used = ph_load_relaxed(&block->used[w]) & ph_low_mask(inside);
+        if (used != 0)
+            return length + inside - 1 - ph_highest_bit(used);
+        length += inside;
+        inside = 64;
+    }
+    return length;
+}
+
+static unsigned unused_upward(const ph_block *block, unsigned page)
+{
+    unsigned length = 0;
+    unsigned from = page % 64;
+    for (unsigned w = page / 64; w < PH_BLOCK_WORDS; w++) {
+        uint64_t used = ph_load_relaxed(&block->used[w]) >> from;
+        if (used != 0)
+            return length + ph_lowest_bit(used);
+        length += 64 - from;
+        from = 0;
+    }
+    return length;
 }
 
 static void recount_longest(ph_block *block)
 {
     uint64_t unused[PH_BLOCK_WORDS];
+    unsigned first = 0;
     ph_block_unused_bits(block, unused);
-    block->longest_pages = (uint16_t)ph_runsearch_longest(unused, block->words);
+    block->longest_pages =
+        (uint16_t)ph_runsearch_longest(unused, ph_block_words(block), block->longest_pages, &first);
+    block->longest_first = (uint16_t)first;
 }
 
 unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages)
 {
-    uint64_t unused[PH_BLOCK_WORDS];
-    ph_block_unused_bits(block, unused);
-    bool cuts_longest = hole_around(unused, block->words, first) == block->longest_pages;
+    unsigned hole = unused_below(block, first) + unused_upward(block, first);
+    bool cuts_longest = hole == block->longest_pages;
     unsigned clean = occupy(block, first, pages);
     if (cuts_longest)
         recount_longest(block);
@@ -121,7 +139,7 @@ unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages)
 static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_starts, unsigned *ret_clean_pages)
 {
     unsigned taken = 0;
-    for (unsigned w = 0; w < block->words && taken < count; w++) {
+    for (unsigned w = 0; w < ph_block_words(block) && taken < count; w++) {
         uint64_t used = ph_load_relaxed(&block->used[w]);
         if (~used == 0)
             continue;
@@ -150,15 +168,12 @@ unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uin
     if (pages == 1) {
         taken = take_singles(block, count, ret_starts, ret_clean_pages);
     } else {
-        int first = 0;
-        while (taken < count) {
-            first = ph_block_find(block, (unsigned)first, pages);
-            if (first == PH_NO_RUN)
-                break;
-            unsigned clean = occupy(block, (unsigned)first, pages);
+        unsigned first = block->longest_first;
+        unsigned fitting = block->longest_pages / pages;
+        for (; taken < count && taken < fitting; taken++, first += pages) {
+            unsigned clean = occupy(block, first, pages);
             *ret_clean_pages += clean;
-            ret_starts[taken++] = (uint16_t)((unsigned)first | (clean == pages ? PH_START_CLEAN : 0));
-            first += (int)pages;
+            ret_starts[taken] = (uint16_t)(first | (clean == pages ? PH_START_CLEAN : 0));
         }
     }
     if (taken != 0)
@@ -179,11 +194,12 @@ void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean)
     block->unused_pages = (uint16_t)(block->unused_pages + pages);
     if (clean)
         block->clean_pages = (uint16_t)(block->clean_pages + pages);
-    uint64_t unused[PH_BLOCK_WORDS];
-    ph_block_unused_bits(block, unused);
-    unsigned hole = hole_around(unused, block->words, first);
-    if (hole > block->longest_pages)
+    unsigned below = unused_below(block, first);
+    unsigned hole = below + unused_upward(block, first);
+    if (hole > block->longest_pages) {
         block->longest_pages = (uint16_t)hole;
+        block->longest_first = (uint16_t)(first - below);
+    }
 }
 
 void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
@@ -192,12 +208,13 @@ void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
     ph_store_relaxed(last, ph_load_relaxed(last) & ~bits);
     ph_store_relaxed(&block->used[word], ph_load_relaxed(&block->used[word]) & ~bits);
     block->unused_pages = (uint16_t)(block->unused_pages + ph_count_bits(bits));
+    block->longest_pages = PH_BLOCK_PAGES_MAX; /* any bound that holds */
     recount_longest(block);
 }
 
 unsigned ph_block_run_pages(const ph_block *block, unsigned page)
 {
-    for (unsigned w = page / 64; w < block->words; w++) {
+    for (unsigned w = page / 64; w < ph_block_words(block); w++) {
         uint64_t last = ph_load_relaxed(&block->tags[w].last);
         if (w == page / 64)
             last &= ~ph_low_mask(page % 64);

@@ -14,7 +14,8 @@
  *
  * So a free needs two words, side by side: the mark at its first page, and the first `last` from there on.
  * Invariants    B1  unused_pages == number of pages with used == 0
- *               B2  longest_pages == the longest run of pages with used == 0
+ *               B2  longest_pages == the longest run of pages with used == 0, and one such run begins at
+ *                   longest_first
  *               B3  clean_pages == number of pages with used == 0 and last == 1
  *               B4  used == 0 implies mark == 0
  *               B5  a remote bit is set only at the first page of a run with mark == 0
@@ -48,6 +49,11 @@ typedef struct ph_block_links {
     struct ph_block *next, *prev;
 } ph_block_links;
 
+/* Atomic because a thread that frees a long run twice may still be looking at what stands in their place. */
+typedef struct ph_block_bin_links {
+    _Atomic(struct ph_block *) next, prev;
+} ph_block_bin_links;
+
 /* A run of whole blocks.  `state` decides, by one compare-and-swap, who of several threads frees it. */
 enum ph_large_state { PH_LARGE_CACHED = 0, PH_LARGE_LIVE, PH_LARGE_SPECIAL };
 
@@ -71,12 +77,12 @@ typedef struct ph_block {
     ph_block_links dirty;                    /* PAGES: the owner's list of blocks with memory to give back */
     _Atomic(struct ph_block *) pending_next; /* who set `pending`, then the owner */
     uint16_t unused_pages, longest_pages, clean_pages;
+    uint16_t longest_first; /* where a longest hole begins */
     uint16_t bin_index;
     _Atomic uint8_t kind;
     _Atomic uint8_t pending; /* 1 while on the owner's pending stack */
-    uint8_t words;           /* of 64 pages: 8 for 4 KiB pages, 1 for 32 and 64 KiB */
-    uint8_t page_log2;
-    uint32_t number; /* address / 2 MiB; 27 bits suffice for 48-bit addresses */
+    uint32_t number : 27;    /* address / 2 MiB, for 48-bit addresses */
+    uint32_t page_log2 : 5;
     _Atomic uint64_t used[PH_BLOCK_WORDS];
     ph_block_tags tags[PH_BLOCK_WORDS];
     _Atomic uint64_t remote[PH_BLOCK_WORDS]; /* runs freed by other threads, at their first page */
@@ -90,6 +96,12 @@ static inline unsigned ph_block_pages(const ph_block *block)
     return 1u << (PH_BLOCK_LOG2 - block->page_log2);
 }
 
+/* Words of 64 pages: 8 for pages of 4 KiB, 1 for 32 and 64 KiB. */
+static inline unsigned ph_block_words(const ph_block *block)
+{
+    return block->page_log2 > PH_BLOCK_LOG2 - 6 ? 1 : 1u << (PH_BLOCK_LOG2 - 6 - block->page_log2);
+}
+
 /* Address of the block's first page. */
 static inline uintptr_t ph_block_base(const ph_block *block)
 {
@@ -99,15 +111,15 @@ static inline uintptr_t ph_block_base(const ph_block *block)
 /* The block at `base`, all pages unused; `clean` says whether they all read zero. */
 void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean);
 
-/* The lowest run of at least `pages` unused pages at or after page `from`; -1 if none. */
-int ph_block_find(const ph_block *block, unsigned from, unsigned pages);
+/* Where a run of `pages` unused pages begins at a multiple of `align_pages`; -1 if nowhere. */
 int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages);
 
 /* Take the unused pages [first, first + pages) as one run, not yet live.  Returns how many were clean. */
 unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages);
 
-/* Take up to `count` runs of `pages` pages, lowest first.  Returns how many; *ret_clean_pages of their
- * pages were clean; bit 15 of a start is set if that run is wholly clean. */
+/* Take up to `count` runs of `pages` pages out of a longest hole, lowest first (single pages: out of any).
+ * Returns how many, at least one if the hole suffices; *ret_clean_pages of their pages were clean; bit 15 of
+ * a start is set if that run is wholly clean. */
 unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uint16_t *ret_starts,
                             unsigned *ret_clean_pages);
 #define PH_START_CLEAN 0x8000u
@@ -151,18 +163,16 @@ static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned pa
     return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;
 }
 
-/* True if the run that begins at `page` has exactly `pages` pages, 1 <= pages <= 64: the lowest `last` bit
- * from `page` on is that of its last page. */
-static PH_ALWAYS_INLINE bool ph_block_run_is_short(const ph_block *block, unsigned page, unsigned pages)
+/* Length of the live run that begins at `page` if that is at most 64; 0 if it is not.  Two words side by side
+ * are looked at without a branch; a live run ends inside its block, so what stands in for the word behind
+ * the last one does not matter. */
+static PH_ALWAYS_INLINE unsigned ph_block_short_run(const ph_block *block, unsigned page)
 {
+    unsigned w = page / 64 % PH_BLOCK_WORDS;
     unsigned shift = page % 64;
-    uint64_t window = ph_load_relaxed(&block->tags[page / 64].last) >> shift;
-    if (shift + pages > 64) {
-        if (page / 64 + 1 >= PH_BLOCK_WORDS)
-            return false;
-        window |= ph_load_relaxed(&block->tags[page / 64 + 1].last) << 1 << (63 - shift);
-    }
-    return (window & ph_low_mask(pages)) == UINT64_C(1) << (pages - 1);
+    uint64_t window = ph_load_relaxed(&block->tags[w].last) >> shift |
+                      ph_load_relaxed(&block->tags[(w + 1) % PH_BLOCK_WORDS].last) << 1 << (63 - shift);
+    return PH_LIKELY(window != 0) ? ph_lowest_bit(window) + 1 : 0;
 }
 
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */

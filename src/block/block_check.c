@@ -53,6 +53,10 @@ const char *ph_block_check(const ph_block *block)
         return "B1: unused_pages is not the number of unused pages";
     if (sum.longest != block->longest_pages)
         return "B2: longest_pages is not the longest hole";
+    for (unsigned page = block->longest_first; page < block->longest_first + sum.longest; page++) {
+        if (ph_block_is_used(block, page))
+            return "B2: no longest hole begins at longest_first";
+    }
     if (sum.clean != block->clean_pages)
         return "B3: clean_pages is not the number of clean pages";
     return NULL;

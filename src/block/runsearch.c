@@ -60,29 +60,38 @@ int ph_runsearch_stepped(const uint64_t *bits, unsigned words, unsigned from, un
     return PH_NO_RUN;
 }
 
-unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words)
+unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned *ret_first)
 {
     unsigned longest = 0;
+    unsigned first = 0;
     unsigned carried = 0;
-    for (unsigned w = 0; w < words; w++) {
+    for (unsigned w = 0; w < words && longest < bound; w++) {
         uint64_t word = bits[w];
         if (~word == 0) {
             carried += 64;
+            if (carried > longest) {
+                longest = carried;
+                first = 64 * (w + 1) - carried;
+            }
             continue;
         }
-        unsigned across = carried + ones_at_bottom(word);
-        if (across > longest)
+        unsigned across = carried + ph_lowest_bit(~word);
+        if (across > longest) {
             longest = across;
-        carried = ones_at_top(word);
-        if (longest >= 64)
-            continue; /* no run inside a word is longer */
-        uint64_t starts = starts_in_word(word, longest + 1);
-        while (starts != 0) {
-            longest++;
-            starts = longest < 64 ? starts & (word >> longest) : 0;
+            first = 64 * w - carried;
+        }
+        carried = 63 - ph_highest_bit(~word);
+        if (longest < 64) { /* else no run inside a word is longer */
+            uint64_t starts = starts_in_word(word, longest + 1);
+            while (starts != 0) {
+                longest++;
+                first = 64 * w + ph_lowest_bit(starts);
+                starts = longest < 64 ? starts & (word >> longest) : 0;
+            }
         }
     }
-    return carried > longest ? carried : longest;
+    *ret_first = first;
+    return longest;
 }
 
 unsigned ph_runsearch_below(const uint64_t *bits, unsigned position)

@@ -18,8 +18,9 @@ int ph_runsearch_first(const uint64_t *bits, unsigned words, unsigned from, unsi
 /* The same for a run that begins at `from` or a multiple of `step` above it. */
 int ph_runsearch_stepped(const uint64_t *bits, unsigned words, unsigned from, unsigned step, unsigned length);
 
-/* Length of the longest run. */
-unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words);
+/* Length of the longest run, and where one such begins.  No run is longer than `bound`: the search may stop
+ * at one of that length. */
+unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned *ret_first);
 
 /* How many set bits lie directly below `position`, and from `position` upward. */
 unsigned ph_runsearch_below(const uint64_t *bits, unsigned position);

@@ -6,6 +6,11 @@
  * program that climbs does not pay for the holes it leaves behind, and after a fall the memory goes once
  * the height is forgotten.  The same rule bounds what threads may keep in their magazines.
  *
+ * Only what was touched holds memory.  The heap cannot see that, but the kernel counts the process's first
+ * touches: holes among live runs are given back, and kept runs put back to make such holes, no faster than
+ * pages were faulted in.  A program that takes pages and does not touch them is left alone, and one that
+ * does pays at most one more step for each fault.  Empty blocks need no such care: one call gives back 2 MiB.
+ *
  * It is looked at when a front has grown by 1/128 of the heap, and at ticks: every 64th allocation of a
  * thread looks at the clock, and does the work if decay_ms / 8 have passed since anyone did.
  */
@@ -89,10 +94,10 @@ static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, ui
     ph_block_dirty_bits(block, dirty);
     int first = 0;
     while (batch->count < EXTENTS_AT_A_TIME && batch->pages < want_pages) {
-        first = ph_runsearch_first(dirty, block->words, (unsigned)first, min_pages);
+        first = ph_runsearch_first(dirty, ph_block_words(block), (unsigned)first, min_pages);
         if (first < 0)
             break;
-        unsigned pages = ph_runsearch_upward(dirty, block->words, (unsigned)first);
+        unsigned pages = ph_runsearch_upward(dirty, ph_block_words(block), (unsigned)first);
         ph_front_take(front, block, (unsigned)first, pages);
         batch->extents[batch->count++] = (extent){ block, (unsigned)first, pages };
         batch->pages += pages;
@@ -216,7 +221,46 @@ static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint
     return given;
 }
 
-/* Bring the heap back under the rule (purge_turn held). */
+/* ---- what faults allow ----------------------------------------------------------------- */
+
+#define PATIENCE_MS 10
+
+static bool faults_tell_little(const pageheap *heap)
+{
+    return heap->huge_pages == PAGEHEAP_HUGE_ALWAYS ||
+           (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT && ph_os_facts_now.has_huge_pages);
+}
+
+/* Pages of holes that may be given back now (purge_turn held). */
+static uint64_t backed_pages(const pageheap *heap)
+{
+    if (faults_tell_little(heap))
+        return UINT64_MAX;
+    uint64_t faults = ph_os.faults() - heap->faults_base;
+    return faults > heap->holes_given_pages ? faults - heap->holes_given_pages : 0;
+}
+
+void ph_heap_balance_after_fork(pageheap *heap)
+{
+    ph_sums sums;
+    ph_heap_sum(heap, &sums);
+    heap->faults_base = ph_os.faults() - resident_pages(&sums); /* wraps, and wraps back when subtracted */
+    heap->holes_given_pages = 0;
+}
+
+/* ---- bringing the heap back under the rule (purge_turn held) --------------------------- */
+
+/* The caller's own front: kept runs become holes, holes go. */
+static uint64_t purge_own(pageheap *heap, ph_front *own, uint64_t pages)
+{
+    uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
+    uint64_t unused = ph_load_relaxed(&own->dirty_pages);
+    if (kept != 0 && unused < pages)
+        drain_front(own, own, kept - ph_min_u64(kept, pages - unused));
+    uint64_t given = ph_pool_purge(heap, pages);
+    return given + purge_front(heap, own, own, given < pages ? pages - given : 0);
+}
+
 static void restore_rule(pageheap *heap, ph_front *own, bool reach_others)
 {
     ph_sums sums;
@@ -228,18 +272,19 @@ static void restore_rule(pageheap *heap, ph_front *own, bool reach_others)
     /* Go a little below, so that the next page does not bring us here again. */
     uint64_t excess = resident - allowed + allowed / (2 * SLACK_SHARE);
     uint64_t given = ph_pool_purge(heap, excess);
-    if (own != NULL && given < excess) {
-        uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
-        uint64_t unused = ph_load_relaxed(&own->dirty_pages);
-        if (kept != 0 && unused < excess - given) {
-            uint64_t drop = ph_min_u64(kept, excess - given - unused);
-            drain_front(own, own, kept - drop);
-        }
-        given += ph_pool_purge(heap, excess - given);
-        given += purge_front(heap, own, own, given < excess ? excess - given : 0);
+    uint64_t backed = backed_pages(heap);
+    if (given >= excess)
+        return;
+    if (backed < SLACK_PAGES) {
+        ph_store_relaxed(&heap->patient_until_ms, ph_os.now_ms() + PATIENCE_MS);
+        return;
     }
-    if (reach_others && given < excess)
-        (void)purge_others(heap, own, excess - given, ph_max_u64(SLACK_PAGES, allowed / (2 * SLACK_SHARE)));
+    uint64_t wanted = ph_min_u64(excess - given, backed);
+    uint64_t holes = own == NULL ? 0 : purge_own(heap, own, wanted);
+    if (reach_others && holes < wanted)
+        holes +=
+            purge_others(heap, own, wanted - holes, ph_max_u64(SLACK_PAGES, allowed / (2 * SLACK_SHARE)));
+    heap->holes_given_pages += holes;
 }
 
 static uint64_t period_ms(const pageheap *heap)
@@ -288,7 +333,7 @@ static void make_private(pageheap *heap, uint64_t now_ms)
         if (!wants_privacy(front, now_ms))
             continue;
         ph_front_collect(front);
-        ph_store_relaxed(&front->shared, 0);
+        atomic_fetch_and(&front->attention, ~PH_SHARED);
     }
     ph_fronts_unlock_all(heap);
 }
@@ -316,7 +361,9 @@ void ph_heap_grown(pageheap *heap, ph_front *own)
 {
     sample(own);
     own->grown_pages = 0;
-    if (heap->decay_ms == PAGEHEAP_NEVER || !ph_mutex_try_lock(&heap->purge_turn))
+    if (heap->decay_ms == PAGEHEAP_NEVER || ph_os.now_ms() < ph_load_relaxed(&heap->patient_until_ms))
+        return;
+    if (!ph_mutex_try_lock(&heap->purge_turn))
         return;
     restore_rule(heap, own, false);
     ph_mutex_unlock(&heap->purge_turn);

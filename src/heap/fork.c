@@ -57,6 +57,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     ph_heap_each(ph_fronts_after_fork);
+    ph_heap_each(ph_heap_balance_after_fork);
     after_fork_in_parent();
 }
 

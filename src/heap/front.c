@@ -119,6 +119,17 @@ void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pa
     settle_if_empty(front, block);
 }
 
+void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint64_t bits)
+{
+    unsigned pages = ph_count_bits(bits);
+    ph_block_give_singles(block, word, bits);
+    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
+    ph_bump_relaxed(&front->dirty_pages, pages);
+    ph_front_refile(front, block);
+    ph_heap_uncharge(front->heap, pages);
+    settle_if_empty(front, block);
+}
+
 /* Give the runs of one word that others have freed back.  Most are single pages: those in one step. */
 static unsigned collect_word(ph_front *front, ph_block *block, unsigned word, uint64_t freed)
 {
@@ -142,7 +153,7 @@ static unsigned collect_word(ph_front *front, ph_block *block, unsigned word, ui
 static uint64_t collect_block(ph_front *front, ph_block *block)
 {
     uint64_t pages = 0;
-    for (unsigned w = 0; w < block->words; w++) {
+    for (unsigned w = 0; w < ph_block_words(block); w++) {
         if (atomic_load(&block->remote[w]) == 0)
             continue;
         uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with the fetch_or in free_shared */
@@ -200,7 +211,7 @@ void ph_front_shed_empty(ph_front *front)
     unsigned bin = ph_index_bin_of_empty(front->block_pages);
     ph_block *next;
     for (ph_block *block = front->index.heads[bin]; block != NULL; block = next) {
-        next = block->bin.next;
+        next = ph_load_relaxed(&block->bin.next);
         if (block->unused_pages != front->block_pages || ph_load_relaxed(&block->pending) != 0)
             continue;
         ph_front_detach(front, block);

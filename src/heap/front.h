@@ -5,26 +5,33 @@
  * without a lock, without a locked instruction, and without writing where another thread writes.
  *
  * The lock that costs its owner nothing
- *     The owner says that it is inside by a plain store to `busy`, then looks at `revoked`.  Whoever else
- *     wants in takes `lock`, sets `revoked`, and asks the kernel to run a full fence on every processor
- *     that runs this process (ph_os.barrier).  After that either the owner saw `revoked` and waits for the
+ *     The owner says that it is inside by a plain store to `busy`, then looks at `attention`.  Whoever else
+ *     wants in takes `lock`, sets REVOKED there, and asks the kernel to run a full fence on every processor
+ *     that runs this process (ph_os.barrier).  After that either the owner saw REVOKED and waits for the
  *     lock, or its `busy` is visible and the other one waits for it to be cleared.  The price, some 12 us,
  *     is paid by trim, fork and the like, and once when a thread first frees another's run.
  *     Where the system has no such fence, the owner pays for one at each entry.
  *
  * Frees by other threads
- *     The first one makes the front `shared`: from then on the mark of a run is cleared by a locked
+ *     The first one makes the front SHARED: from then on the mark of a run is cleared by a locked
  *     instruction by everybody, its own thread too, and that instruction alone decides who freed the run.
  *     The freeing thread sets the run's `remote` bit and hangs the block on the owner's `pending` stack; the
  *     owner collects when it next runs dry.  A front becomes private again (F6) when nobody has done this
  *     for a while and all fronts of the heap are held.
  *
+ * The hot run
+ *     Many runs are freed and asked for again at once.  One freed run therefore stands in `hot_run`, its mark
+ *     still set: giving and taking it writes nothing else.  A second free of it is told by that field.
+ *     One place, not one for each length: the processor foretells whether it will be used.  Other threads
+ *     see live runs by their marks alone, so a front that is SHARED has no hot run.
+ *
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks
  *               F3  dirty_pages == unused pages of these blocks that are not clean
- *               F4  cached_pages == pages of the runs in the magazines; each is used, its mark clear
+ *               F4  cached_pages == pages of the runs in the magazines, each used and its mark clear, and
+ *                   of the hot run, used and its mark set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
- *               F6  shared goes from 1 to 0 only while every front of the heap is locked
+ *               F6  SHARED is cleared only while every front of the heap is locked
  *               ph_front_check() recounts F1 to F5.
  */
 #ifndef PH_HEAP_FRONT_H
@@ -44,9 +51,11 @@ struct pageheap;
 typedef struct ph_magazine {
     struct ph_magazine *below;
     uint32_t count;
-    uint32_t spare;
+    uint32_t capacity;                /* PH_MAGAZINE_RUNS; 0 in ph_no_magazine */
     uintptr_t runs[PH_MAGAZINE_RUNS]; /* address | PH_RUN_CLEAN */
 } ph_magazine;
+/* What a stack without runs stands on: neither push nor pop finds anything to do there. */
+extern ph_magazine ph_no_magazine;
 #define PH_RUN_CLEAN 1u /* the run reads zero everywhere: it was never handed out since it was mapped */
 
 /* Long runs kept ready, newest last. */
@@ -57,15 +66,16 @@ typedef struct ph_magazine {
 
 typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
-    _Atomic uint32_t busy;    /* owner writes */
-    _Atomic uint32_t revoked; /* others write, under lock */
-    _Atomic uint32_t shared;  /* 0 -> 1 with the front held, 1 -> 0 see F6 */
-    uint32_t page_log2;       /* set once */
-    uint32_t block_pages;     /* set once */
-    uint32_t holds_lock;      /* owner: entered through lock, because it was revoked */
+    _Atomic uint32_t busy;      /* owner writes */
+    _Atomic uint32_t attention; /* why the hot path must not be taken; zero most of the time */
     _Atomic uint64_t cached_pages;
     _Atomic uint64_t alloc_calls, free_calls;
     uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
+    _Atomic uintptr_t hot_run;  /* 0 if there is none */
+    uint64_t hot_pages;         /* 0 if there is none */
+    uint32_t page_log2;         /* set once */
+    uint32_t block_pages;       /* set once */
+    uint32_t holds_lock;        /* owner: entered through lock, because it was revoked */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
@@ -97,21 +107,28 @@ typedef struct ph_front {
     uint32_t large_count;
     uint32_t drain_from; /* run length at which the next partial drain begins */
     ph_index index;
-    ph_magazine *magazines[PH_BLOCK_PAGES_MAX + 1]; /* by run length */
+    ph_magazine *magazines[PH_BLOCK_PAGES_MAX + 1]; /* by run length; never NULL */
 } ph_front;
+
+/* Reasons in `attention`; locked instructions change it. */
+#define PH_REVOKED   1u /* somebody else holds the front, or wants to: under lock */
+#define PH_SHARED    2u /* marks are changed by locked instructions: set with the front held, cleared by F6 */
+#define PH_FENCED    4u /* no barrier on this system: entering needs a fence; set once */
+#define PH_ODD_PAGES 8u /* the heap's page is not 4 KiB, which the hot path takes for granted; set once */
 
 /* ---- holding a front ------------------------------------------------------------------- */
 
-/* Its own thread's way in.  False: somebody wants it; go through ph_front_enter. */
+/* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
 static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
 {
-    if (PH_LIKELY(ph_os_facts_now.has_barrier)) {
-        ph_store_relaxed(&front->busy, 1);
-        ph_compiler_fence(); /* the processor's fence is the revoker's affair */
-    } else {
+    ph_store_relaxed(&front->busy, 1);
+    ph_compiler_fence(); /* the processor's fence is the revoker's affair */
+    uint32_t attention = ph_load_acquire(&front->attention); /* pairs with the release in ph_front_unlock */
+    if (PH_UNLIKELY((attention & PH_FENCED) != 0)) {
         atomic_exchange(&front->busy, 1);
+        attention = ph_load_acquire(&front->attention);
     }
-    if (PH_LIKELY(ph_load_acquire(&front->revoked) == 0)) /* pairs with the release in ph_front_unlock */
+    if (PH_LIKELY((attention & PH_REVOKED) == 0))
         return true;
     ph_store_release(&front->busy, 0);
     return false;
@@ -119,7 +136,7 @@ static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
 
 static PH_ALWAYS_INLINE void ph_front_leave_fast(ph_front *front)
 {
-    ph_store_release(&front->busy, 0); /* pairs with the acquire in ph_front_lock */
+    ph_store_release(&front->busy, 0); /* pairs with the acquire in wait_until_left */
 }
 
 /* The same, waiting where it must. */
@@ -153,7 +170,7 @@ static inline void ph_front_release(ph_front *front, ph_front *own)
 
 static inline bool ph_front_is_shared(const ph_front *front)
 {
-    return ph_load_relaxed(&front->shared) != 0;
+    return (ph_load_relaxed(&front->attention) & PH_SHARED) != 0;
 }
 
 /* ---- blocks (front held) --------------------------------------------------------------- */
@@ -164,6 +181,8 @@ void ph_front_detach(ph_front *front, ph_block *block);
 /* Take a run that is not yet live; give one back whose mark is clear. */
 void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages);
 void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean);
+/* Give several one-page runs of one word back, not clean. */
+void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint64_t bits);
 
 /* Give what other threads have freed back to the blocks.  Returns the number of pages. */
 uint64_t ph_front_collect(ph_front *front);
@@ -185,8 +204,35 @@ void ph_front_refile(ph_front *front, ph_block *block);
 /* Keep a run whose mark is clear.  False if there is no room or no record for it. */
 bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages);
 
+/* Make the hot run a kept one like all others. */
+void ph_front_cool(ph_front *front);
+
+/* From now on marks are changed by locked instructions, and no run is hot. */
+void ph_front_share(ph_front *front);
+
+/* True if this run, which looks alive, is the hot one. */
+static PH_ALWAYS_INLINE bool ph_front_is_hot(const ph_front *front, uintptr_t address)
+{
+    return ph_load_relaxed(&front->hot_run) == address;
+}
+
+/* The hot run is asked for again. */
+static PH_ALWAYS_INLINE uintptr_t ph_front_take_hot(ph_front *front)
+{
+    uintptr_t run = ph_load_relaxed(&front->hot_run);
+    ph_store_relaxed(&front->hot_run, 0);
+    front->hot_pages = 0;
+    return run;
+}
+
 /* Give runs back to their blocks until at most `keep_pages` are cached. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages);
+
+/* Give half of the kept runs of one length back, the older ones last. */
+void ph_front_drain_half(ph_front *front, unsigned pages);
+
+/* Have room for one more run of this length on top of its stack; false if there is no record for it. */
+bool ph_front_make_room(ph_front *front, unsigned pages);
 
 /* The newest kept run of this length: address | PH_RUN_CLEAN, or 0. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);
@@ -208,6 +254,10 @@ typedef struct ph_thread {
     ph_thread_entry entries[];
 } ph_thread;
 
-extern PH_THREAD_LOCAL ph_thread *ph_thread_self;
+/* The heap used last, for the hot path.  No live heap has the id 0. */
+extern PH_THREAD_LOCAL ph_thread_entry ph_thread_last;
+
+/* A heap that is destroyed has this id: no entry ever does. */
+#define PH_DEAD_HEAP_ID UINT64_MAX
 
 #endif

@@ -42,7 +42,7 @@ bool ph_heap_id_is_alive(uint64_t id)
 
 bool ph_heap_is_valid(const pageheap *heap)
 {
-    return heap != NULL && ph_load_relaxed(&heap->id) != 0;
+    return heap != NULL && ph_load_relaxed(&heap->id) != PH_DEAD_HEAP_ID;
 }
 
 /* ---- create ---------------------------------------------------------------------------- */
@@ -97,6 +97,7 @@ pageheap *ph_heap_create(const pageheap_options *options, int *ret_error)
     uint64_t now_ms = ph_os.now_ms();
     ph_store_relaxed(&heap->period_start_ms, now_ms);
     ph_store_relaxed(&heap->next_tick_ms, now_ms);
+    heap->faults_base = ph_os.faults();
     ph_fetch_add_relaxed(&heap->metadata_bytes, sizeof *heap);
     ph_registry_lock();
     ph_store_relaxed(&heap->id, ++registry.last_id);
@@ -115,13 +116,13 @@ static void unlink_heap(pageheap *heap)
     while (*link != heap)
         link = &(*link)->next;
     *link = heap->next;
-    ph_store_relaxed(&heap->id, 0);
+    ph_store_relaxed(&heap->id, PH_DEAD_HEAP_ID);
     ph_registry_unlock();
 }
 
 static void free_magazines(ph_magazine *magazine)
 {
-    while (magazine != NULL) {
+    while (magazine != NULL && magazine != &ph_no_magazine) {
         ph_magazine *below = magazine->below;
         ph_meta_free(magazine, sizeof *magazine);
         magazine = below;

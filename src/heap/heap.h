@@ -85,7 +85,10 @@ struct pageheap {
 
     _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
     _Atomic uint64_t large_peak_pages, large_peak_before_pages;
-    _Atomic uint64_t period_start_ms, next_tick_ms, next_reach_ms;
+    _Atomic uint64_t period_start_ms, next_tick_ms;
+    _Atomic uint64_t patient_until_ms; /* there is nothing backed to give back: do not look sooner */
+    uint64_t faults_base;              /* purge_turn: the process's faults when the heap began */
+    uint64_t holes_given_pages;        /* purge_turn: from among live runs, so far */
     _Atomic uint64_t peak_live_pages;
     _Atomic uint64_t charged_pages; /* kept only with a limit: pages in runs and caches */
 
@@ -148,7 +151,13 @@ void ph_pool_unmap_all(pageheap *heap);
 /* ---- threads.c ------------------------------------------------------------------------- */
 
 /* The calling thread's front of this heap, made if need be; NULL if there is no memory for it. */
-ph_front *ph_front_mine(pageheap *heap);
+ph_front *ph_front_mine_slow(pageheap *heap);
+static inline ph_front *ph_front_mine(pageheap *heap)
+{
+    if (PH_LIKELY(ph_thread_last.heap_id == ph_load_relaxed(&heap->id)))
+        return ph_thread_last.front;
+    return ph_front_mine_slow(heap);
+}
 
 void ph_special_front_init(pageheap *heap);
 
@@ -204,6 +213,8 @@ void ph_front_relimit(pageheap *heap, ph_front *own);
 uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages);
 /* Every cached run back to its block, in all fronts. */
 void ph_heap_drain_all(pageheap *heap);
+/* After fork, in the child: what is resident was faulted in by the parent. */
+void ph_heap_balance_after_fork(pageheap *heap);
 /* Charge pages against the limit; false if it would be passed. */
 bool ph_heap_charge(pageheap *heap, uint64_t pages);
 static inline void ph_heap_uncharge(pageheap *heap, uint64_t pages)

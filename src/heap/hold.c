@@ -50,14 +50,14 @@ void ph_front_lock(ph_front *front)
     ph_mutex_lock(&front->lock);
     if (ph_load_relaxed(&front->has_owner) == 0)
         return;
-    ph_store_relaxed(&front->revoked, 1);
+    atomic_fetch_or(&front->attention, PH_REVOKED);
     fence_everywhere(front->heap);
     wait_until_left(front);
 }
 
 void ph_front_unlock(ph_front *front)
 {
-    ph_store_release(&front->revoked, 0); /* pairs with the acquire in ph_front_try_enter */
+    ph_fetch_and_acq_rel(&front->attention, ~PH_REVOKED); /* pairs with the acquire in ph_front_try_enter */
     ph_mutex_unlock(&front->lock);
 }
 
@@ -68,7 +68,7 @@ void ph_fronts_lock_all(pageheap *heap)
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
         ph_mutex_lock(&front->lock);
         if (ph_load_relaxed(&front->has_owner) != 0) {
-            ph_store_relaxed(&front->revoked, 1);
+            atomic_fetch_or(&front->attention, PH_REVOKED);
             any_owned = true;
         }
     }

@@ -38,12 +38,14 @@ void ph_index_remove(ph_index *index, ph_block *block)
     unsigned bin = block->bin_index;
     if (bin == PH_NO_BIN)
         return;
-    if (block->bin.prev != NULL)
-        block->bin.prev->bin.next = block->bin.next;
+    ph_block *next = ph_load_relaxed(&block->bin.next);
+    ph_block *prev = ph_load_relaxed(&block->bin.prev);
+    if (prev != NULL)
+        ph_store_relaxed(&prev->bin.next, next);
     else
-        index->heads[bin] = block->bin.next;
-    if (block->bin.next != NULL)
-        block->bin.next->bin.prev = block->bin.prev;
+        index->heads[bin] = next;
+    if (next != NULL)
+        ph_store_relaxed(&next->bin.prev, prev);
     if (index->heads[bin] == NULL)
         index->filled[bin / 64] &= ~(UINT64_C(1) << (bin % 64));
     block->bin_index = PH_NO_BIN;
@@ -57,10 +59,11 @@ void ph_index_update(ph_index *index, ph_block *block)
     ph_index_remove(index, block);
     if (bin == PH_NO_BIN)
         return;
-    block->bin.prev = NULL;
-    block->bin.next = index->heads[bin];
-    if (block->bin.next != NULL)
-        block->bin.next->bin.prev = block;
+    ph_block *next = index->heads[bin];
+    ph_store_relaxed(&block->bin.prev, NULL);
+    ph_store_relaxed(&block->bin.next, next);
+    if (next != NULL)
+        ph_store_relaxed(&next->bin.prev, block);
     index->heads[bin] = block;
     index->filled[bin / 64] |= UINT64_C(1) << (bin % 64);
     block->bin_index = (uint16_t)bin;

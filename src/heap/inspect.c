@@ -29,12 +29,16 @@ static bool find_long(ph_block *head, uintptr_t address, pageheap_run *ret_run)
 
 static bool find_short(const ph_block *block, uintptr_t address, pageheap_run *ret_run)
 {
-    pageheap *heap = ph_load_acquire(&block->owner)->heap;
+    const ph_front *owner = ph_load_acquire(&block->owner);
+    pageheap *heap = owner->heap;
     int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
     if (first < 0)
         return false;
     uintptr_t start = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
-    describe(heap, start, ph_block_run_pages(block, (unsigned)first), ret_run);
+    unsigned pages = ph_block_run_pages(block, (unsigned)first);
+    if (ph_front_is_hot(owner, start))
+        return false;
+    describe(heap, start, pages, ret_run);
     return true;
 }
 
@@ -93,7 +97,7 @@ static bool describe_at(pageheap *heap, uintptr_t whole_start, bool is_special, 
 static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
 {
     bool is_special = ph_load_relaxed(&block->owner) == &heap->special;
-    for (unsigned w = 0; w < block->words; w++) {
+    for (unsigned w = 0; w < ph_block_words(block); w++) {
         uint64_t starts = ph_load_relaxed(&block->tags[w].mark);
         for (; starts != 0; starts &= starts - 1) {
             pageheap_run run;

@@ -107,10 +107,10 @@ static uintptr_t enliven(pageheap *heap, ph_block *head, uint64_t pages)
 
 static ph_block *kept_by(ph_front *front, uint64_t pages)
 {
-    if (front == NULL)
-        return NULL;
     ph_front_enter(front);
     ph_block *head = take_kept(front, pages);
+    if (head != NULL)
+        ph_bump_relaxed(&front->alloc_calls, 1);
     ph_front_leave(front);
     return head;
 }
@@ -129,26 +129,33 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks)
     return enliven(heap, ph_block_of_ours(base), pages);
 }
 
-/* Count the call, and look at the clock and the balance when it is time. */
-static void account(pageheap *heap, ph_front *front, bool has_grown)
+static void count_call(ph_front *front)
 {
     ph_front_enter(front);
     ph_bump_relaxed(&front->alloc_calls, 1);
     ph_front_leave(front);
-    if (has_grown)
-        ph_heap_grown(heap, front);
-    if (ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0)
-        ph_heap_tick(heap, front);
 }
 
 uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
 {
     ph_front *front = ph_front_mine(heap);
     unsigned align_blocks = align_bytes <= PH_BLOCK_BYTES ? 1 : (unsigned)(align_bytes / PH_BLOCK_BYTES);
+    uintptr_t run;
+    if (front == NULL)
+        return new_run(heap, pages, align_blocks);
     ph_block *head = align_blocks == 1 ? kept_by(front, pages) : NULL;
-    uintptr_t run = head != NULL ? enliven(heap, head, pages) : new_run(heap, pages, align_blocks);
-    if (run != 0 && front != NULL)
-        account(heap, front, (run & PH_RUN_CLEAN) != 0);
+    if (head != NULL) {
+        run = enliven(heap, head, pages);
+    } else {
+        run = new_run(heap, pages, align_blocks);
+        if (run == 0)
+            return 0;
+        count_call(front);
+        if (run & PH_RUN_CLEAN)
+            ph_heap_grown(heap, front);
+    }
+    if (PH_UNLIKELY(ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0))
+        ph_heap_tick(heap, front);
     return run;
 }
 
@@ -157,7 +164,7 @@ uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
 int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
 {
     uint64_t length = ph_load_relaxed(&head->large.pages);
-    if (address != ph_block_base(head) || (pages != 0 && pages != length))
+    if (address % PH_BLOCK_BYTES != 0 || (pages != 0 && pages != length))
         return PAGEHEAP_EBADRUN;
     uint32_t expected = PH_LARGE_LIVE;
     if (!ph_cas_acq_rel(&head->large.state, &expected, PH_LARGE_CACHED)) /* pairs with enliven */

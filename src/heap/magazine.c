@@ -14,16 +14,17 @@
 #define REFILL_PAGES_MAX 128
 #define REFILL_RUNS_MAX  32
 
+ph_magazine ph_no_magazine;
+
 static unsigned refill_slot(unsigned pages)
 {
     return pages < 64 ? pages : 64;
 }
 
-/* Room for one more run of this length on top of its stack. */
-static bool make_room(ph_front *front, unsigned pages)
+bool ph_front_make_room(ph_front *front, unsigned pages)
 {
     ph_magazine *top = front->magazines[pages];
-    if (top != NULL && top->count < PH_MAGAZINE_RUNS)
+    if (top->count < top->capacity)
         return true;
     ph_magazine *fresh = front->magazine_spares;
     if (fresh == NULL)
@@ -31,13 +32,14 @@ static bool make_room(ph_front *front, unsigned pages)
     front->magazine_spares = fresh->below;
     fresh->below = top;
     fresh->count = 0;
+    fresh->capacity = PH_MAGAZINE_RUNS;
     front->magazines[pages] = fresh;
     return true;
 }
 
 bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
 {
-    if (!make_room(front, pages))
+    if (!ph_front_make_room(front, pages))
         return false;
     ph_magazine *top = front->magazines[pages];
     top->runs[top->count++] = run_and_clean;
@@ -45,14 +47,32 @@ bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
     return true;
 }
 
+void ph_front_cool(ph_front *front)
+{
+    unsigned pages = (unsigned)front->hot_pages;
+    if (pages == 0)
+        return;
+    uintptr_t run = ph_front_take_hot(front);
+    ph_block *block = ph_block_of_ours(run);
+    unsigned first = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
+    (void)ph_block_unmark(block, first, ph_front_is_shared(front));
+    ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
+    if (!ph_front_keep(front, run, pages))
+        ph_front_give(front, block, first, pages, false);
+}
+
+void ph_front_share(ph_front *front)
+{
+    ph_front_cool(front);
+    atomic_fetch_or(&front->attention, PH_SHARED);
+}
+
 /* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
 {
     ph_magazine *top = front->magazines[pages];
-    if (top == NULL)
-        return 0;
     if (top->count == 0) {
-        if (top->below == NULL)
+        if (top->below == NULL || top->below->count == 0)
             return 0;
         front->magazines[pages] = top->below;
         top->below = front->magazine_spares;
@@ -78,21 +98,60 @@ static uint64_t kept_runs(const ph_front *front, unsigned pages)
     return runs;
 }
 
+/* Single pages that lie in one word go back together: those freed one after the other often do. */
+static void give_kept_singles(ph_front *front, uint64_t count)
+{
+    ph_block *block = NULL;
+    unsigned word = 0;
+    uint64_t bits = 0;
+    while (count-- > 0) {
+        uintptr_t kept = ph_front_take_kept(front, 1);
+        if (kept & PH_RUN_CLEAN) {
+            give_kept(front, kept, 1);
+            continue;
+        }
+        ph_block *its_block = ph_block_of_ours(kept);
+        unsigned page = (unsigned)(kept >> front->page_log2) & (front->block_pages - 1);
+        if (bits != 0 && (its_block != block || page / 64 != word)) {
+            ph_front_give_singles(front, block, word, bits);
+            bits = 0;
+        }
+        block = its_block;
+        word = page / 64;
+        bits |= UINT64_C(1) << (page % 64);
+    }
+    if (bits != 0)
+        ph_front_give_singles(front, block, word, bits);
+}
+
+static void give_many_kept(ph_front *front, unsigned pages, uint64_t count)
+{
+    front->refill_runs[refill_slot(pages)] = 1;
+    if (pages == 1) {
+        give_kept_singles(front, count);
+        return;
+    }
+    while (count-- > 0)
+        give_kept(front, ph_front_take_kept(front, pages), pages);
+}
+
+void ph_front_drain_half(ph_front *front, unsigned pages)
+{
+    give_many_kept(front, pages, (kept_runs(front, pages) + 1) / 2);
+}
+
 /* Halve what is kept of each length, in turn from where the last drain ended, until the bound holds; halving
  * again and again empties everything. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages)
 {
+    ph_front_cool(front);
     unsigned barren = 0; /* lengths in a row that had nothing to give */
     unsigned pages = front->drain_from;
     while (ph_load_relaxed(&front->cached_pages) > keep_pages && barren <= front->block_pages) {
         pages = pages >= front->block_pages ? 1 : pages + 1;
-        uint64_t runs = front->magazines[pages] == NULL ? 0 : kept_runs(front, pages);
+        uint64_t runs = kept_runs(front, pages);
         barren = runs == 0 ? barren + 1 : 0;
-        if (runs == 0)
-            continue;
-        front->refill_runs[refill_slot(pages)] = 1;
-        for (uint64_t give = (runs + 1) / 2; give > 0; give--)
-            give_kept(front, ph_front_take_kept(front, pages), pages);
+        give_many_kept(front, pages, (runs + 1) / 2);
     }
     front->drain_from = pages;
 }

@@ -80,7 +80,7 @@ static void count_block(const ph_block *block, const ph_front *front, recount *s
 
 static uint64_t count_kept(const ph_front *front)
 {
-    uint64_t kept = 0;
+    uint64_t kept = front->hot_pages;
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
             kept += (uint64_t)m->count * pages;
@@ -88,18 +88,25 @@ static uint64_t count_kept(const ph_front *front)
     return kept;
 }
 
-/* F4: a kept run is used, its mark clear, its length as filed. */
+/* F4: a kept run is used, its mark as it should be, its length as filed. */
+static bool is_kept_right(const ph_front *front, uintptr_t run, unsigned pages, bool mark)
+{
+    const ph_block *block = ph_block_of_ours(run);
+    unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
+    return ph_block_is_used(block, page) && ph_block_is_marked(block, page) == mark &&
+           ph_block_run_pages(block, page) == pages;
+}
+
 static int check_kept(const ph_front *front)
 {
     uint64_t wrong = 0;
+    if (front->hot_pages != 0)
+        wrong += ph_front_is_shared(front) ||
+                 !is_kept_right(front, ph_load_relaxed(&front->hot_run), (unsigned)front->hot_pages, true);
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below) {
-            for (uint32_t i = 0; i < m->count; i++) {
-                const ph_block *block = ph_block_of_ours(m->runs[i]);
-                unsigned page = (unsigned)(m->runs[i] >> front->page_log2) & (front->block_pages - 1);
-                wrong += !ph_block_is_used(block, page) || ph_block_is_marked(block, page) ||
-                         ph_block_run_pages(block, page) != pages;
-            }
+            for (uint32_t i = 0; i < m->count; i++)
+                wrong += !is_kept_right(front, m->runs[i], pages, false);
         }
     }
     return compare("F4: kept runs that are not", 0, wrong);

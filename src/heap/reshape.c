@@ -35,7 +35,8 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         ph_front_hold(owner, mine);
         unsigned first = page_of(heap, run);
         if (ph_load_relaxed(&block->owner) == owner) {
-            if (ph_block_is_marked(block, first) && ph_block_run_pages(block, first) == pages) {
+            if (ph_block_is_marked(block, first) && ph_block_run_pages(block, first) == pages &&
+                !ph_front_is_hot(owner, run)) {
                 *ret_held = (held_run){ owner, block, first, (unsigned)pages };
                 return 0;
             }
@@ -74,6 +75,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
     /* Clearing the mark makes the second run ours, whoever else may be freeing it this moment. */
     bool is_run = ph_block_is_marked(held.block, second) &&
                   ph_block_run_pages(held.block, second) == tail_pages &&
+                  !ph_front_is_hot(held.owner, tail) &&
                   ph_block_unmark(held.block, second, ph_front_is_shared(held.owner));
     if (is_run) {
         ph_block_uncut_after(held.block, second - 1);
@@ -91,7 +93,7 @@ static bool extend(held_run *held, unsigned more_pages, bool *ret_clean)
     if (end + more_pages > ph_block_pages(held->block))
         return false;
     ph_block_unused_bits(held->block, unused);
-    if (ph_runsearch_upward(unused, held->block->words, end) < more_pages)
+    if (ph_runsearch_upward(unused, ph_block_words(held->block), end) < more_pages)
         return false;
     unsigned clean_before = held->block->clean_pages;
     ph_front_take(held->owner, held->block, end, more_pages);

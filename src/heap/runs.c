@@ -62,7 +62,7 @@ static bool inherit_block_from_any(pageheap *heap, ph_front *mine, unsigned page
         }
         ph_front_enter(mine);
         if (shared)
-            ph_store_relaxed(&mine->shared, 1);
+            ph_front_share(mine);
         ph_front_attach(mine, block);
         ph_front_leave(mine);
         ph_front_unlock(from);
@@ -121,9 +121,14 @@ static void enliven(ph_front *front, uintptr_t run)
 static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
 {
     ph_front_enter(front);
-    uintptr_t run = ph_front_take_kept(front, pages);
-    if (run != 0)
+    uintptr_t run = 0;
+    if (front->hot_pages == pages) {
+        run = ph_front_take_hot(front);
+        ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
+        ph_bump_relaxed(&front->alloc_calls, 1);
+    } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         enliven(front, run);
+    }
     ph_front_leave(front);
     return run;
 }
@@ -192,6 +197,9 @@ static bool is_this_run(const ph_block *block, unsigned page, size_t pages)
 static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned page, unsigned pages)
 {
     ph_bump_relaxed(&front->free_calls, 1);
+    if (ph_front_keep(front, address, pages))
+        return;
+    ph_front_drain_half(front, pages); /* which leaves a spare record, if there was a full one */
     if (!ph_front_keep(front, address, pages))
         ph_front_give(front, block, page, pages, false);
 }
@@ -206,7 +214,8 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     *ret_moved = ph_load_relaxed(&block->owner) != front;
     if (!*ret_moved) {
         unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
-        if (length == 0 || !ph_block_unmark(block, page, ph_front_is_shared(front)))
+        if (length == 0 || ph_front_is_hot(front, address) ||
+            !ph_block_unmark(block, page, ph_front_is_shared(front)))
             code = PAGEHEAP_EBADRUN;
         else
             retire(front, block, address, page, length);
@@ -223,7 +232,7 @@ static void make_shared(ph_front *owner, const ph_block *block)
 {
     ph_front_lock(owner);
     if (ph_load_relaxed(&block->owner) == owner && !ph_front_is_shared(owner)) {
-        ph_store_relaxed(&owner->shared, 1);
+        ph_front_share(owner);
         ph_store_relaxed(&owner->foreign_calls, 0);
         owner->foreign_events++;
         owner->shared_since_ms = ph_os.now_ms();
@@ -278,7 +287,7 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
     *ret_moved = ph_load_relaxed(&block->owner) != owner;
     if (!*ret_moved) {
         unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
-        if (length == 0 || !ph_block_unmark(block, page, true)) {
+        if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_unmark(block, page, true)) {
             code = PAGEHEAP_EBADRUN;
         } else {
             ph_bump_relaxed(&owner->free_calls, 1);

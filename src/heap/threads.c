@@ -14,10 +14,8 @@
 
 #define TABLE_ENTRIES_MIN 16
 
-/* A thread without a table reads this one: every look-up misses. */
-static ph_thread no_thread = { 0, 0, { { 0, NULL } } };
-
-PH_THREAD_LOCAL ph_thread *ph_thread_self = &no_thread;
+static PH_THREAD_LOCAL ph_thread *thread_table;
+PH_THREAD_LOCAL ph_thread_entry ph_thread_last;
 
 static size_t table_bytes(uint64_t entries)
 {
@@ -36,6 +34,8 @@ static void table_put(ph_thread *table, uint64_t heap_id, ph_front *front)
 
 static ph_front *table_get(const ph_thread *table, uint64_t heap_id)
 {
+    if (table == NULL)
+        return NULL;
     for (uint64_t slot = heap_id & table->mask; table->entries[slot].heap_id != 0;
          slot = (slot + 1) & table->mask) {
         if (table->entries[slot].heap_id == heap_id)
@@ -48,8 +48,9 @@ static ph_front *table_get(const ph_thread *table, uint64_t heap_id)
 static void leave_fronts(void *value)
 {
     ph_thread *table = value;
-    ph_thread_self = &no_thread; /* a later destructor that allocates begins anew */
-    ph_registry_lock();          /* no heap is destroyed meanwhile */
+    thread_table = NULL; /* a later destructor that allocates begins anew */
+    ph_thread_last = (ph_thread_entry){ 0, NULL };
+    ph_registry_lock(); /* no heap is destroyed meanwhile */
     for (uint64_t slot = 0; slot <= table->mask; slot++) {
         ph_front *front = table->entries[slot].front;
         if (front == NULL || !ph_heap_id_is_alive(table->entries[slot].heap_id))
@@ -70,11 +71,11 @@ static void leave_fronts(void *value)
 /* A table with room for one more entry; entries of heaps that are gone are left out. */
 static ph_thread *table_with_room(void)
 {
-    ph_thread *old = ph_thread_self;
-    if (old != &no_thread && (old->count + 1) * 2 <= old->mask + 1)
+    ph_thread *old = thread_table;
+    if (old != NULL && (old->count + 1) * 2 <= old->mask + 1)
         return old;
     uint64_t entries = TABLE_ENTRIES_MIN;
-    while (old != &no_thread && entries < (old->count + 1) * 4)
+    while (old != NULL && entries < (old->count + 1) * 4)
         entries *= 2;
     ph_thread *table = ph_meta_alloc(table_bytes(entries));
     if (table == NULL)
@@ -85,13 +86,13 @@ static ph_thread *table_with_room(void)
         return NULL;
     }
     ph_registry_lock();
-    for (uint64_t slot = 0; old != &no_thread && slot <= old->mask; slot++) {
+    for (uint64_t slot = 0; old != NULL && slot <= old->mask; slot++) {
         if (ph_heap_id_is_alive(old->entries[slot].heap_id))
             table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
     }
     ph_registry_unlock();
-    ph_thread_self = table;
-    if (old != &no_thread)
+    thread_table = table;
+    if (old != NULL)
         ph_meta_free(old, table_bytes(old->mask + 1));
     return table;
 }
@@ -116,6 +117,11 @@ static void front_init(ph_front *front, pageheap *heap)
     front->page_log2 = heap->page_log2;
     front->block_pages = heap->block_pages;
     front->cache_limit_pages = 64;
+    uint32_t attention = ph_os_facts_now.has_barrier ? 0 : PH_FENCED;
+    attention |= heap->page_log2 == PH_PAGE_LOG2_MIN ? 0 : PH_ODD_PAGES;
+    ph_store_relaxed(&front->attention, attention);
+    for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
+        front->magazines[pages] = &ph_no_magazine;
 }
 
 static ph_front *front_for_thread(pageheap *heap)
@@ -139,12 +145,14 @@ static ph_front *front_for_thread(pageheap *heap)
     return front;
 }
 
-ph_front *ph_front_mine(pageheap *heap)
+ph_front *ph_front_mine_slow(pageheap *heap)
 {
     uint64_t id = ph_load_relaxed(&heap->id);
-    ph_front *front = table_get(ph_thread_self, id);
-    if (front != NULL)
+    ph_front *front = table_get(thread_table, id);
+    if (front != NULL) {
+        ph_thread_last = (ph_thread_entry){ id, front };
         return front;
+    }
     ph_thread *table = table_with_room();
     if (table == NULL)
         return NULL;
@@ -156,7 +164,7 @@ ph_front *ph_front_mine(pageheap *heap)
 
 void ph_fronts_after_fork(pageheap *heap)
 {
-    const ph_front *mine = table_get(ph_thread_self, ph_load_relaxed(&heap->id));
+    const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
     for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next)
         ph_store_relaxed(&front->has_owner, front == mine);
 }

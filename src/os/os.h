@@ -39,6 +39,7 @@ typedef struct ph_os_calls {
     int (*lock)(void *base, size_t bytes);                          /* keep in RAM */
     int (*unlock)(void *base, size_t bytes);
     uint64_t (*now_ms)(void); /* monotonic, coarse, cheap */
+    uint64_t (*faults)(void); /* pages this process has first touched */
     int (*barrier)(void);     /* every running thread of the process has passed a full fence on return */
 } ph_os_calls;
 
@@ -48,7 +49,8 @@ extern ph_os_calls ph_os;
 typedef struct ph_os_facts {
     size_t page_bytes;
     unsigned page_log2;
-    bool has_barrier; /* if not, owners of a front pay for a fence at each entry */
+    bool has_huge_pages; /* given without being asked for: one fault may then back 2 MiB */
+    bool has_barrier;    /* if not, owners of a front pay for a fence at each entry */
 } ph_os_facts;
 
 extern ph_os_facts ph_os_facts_now;

@@ -10,10 +10,12 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,6 +122,13 @@ static uint64_t linux_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Counted by the kernel for the whole process: our memory's faults and all others. */
+static uint64_t linux_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_minflt : 0;
+}
+
 static int linux_barrier(void)
 {
     RESULT_OF(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
@@ -135,6 +144,7 @@ ph_os_calls ph_os = {
     .lock = linux_lock,
     .unlock = linux_unlock,
     .now_ms = linux_now_ms,
+    .faults = linux_faults,
     .barrier = linux_barrier,
 };
 
@@ -152,6 +162,18 @@ static void fatal_line(const char *what, const char *file, int line)
     ph_os_abort();
 }
 
+/* The system's setting reads "[always] madvise never" or the like. */
+static bool gives_huge_pages(void)
+{
+    char text[16] = "";
+    int file = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 && strncmp(text, "[always]", 8) == 0;
+}
+
 int ph_os_setup(void)
 {
     static ph_mutex setup_lock;
@@ -162,6 +184,7 @@ int ph_os_setup(void)
         ph_fatal = fatal_line;
         ph_os_facts_now.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
         ph_os_facts_now.page_log2 = ph_lowest_bit(ph_os_facts_now.page_bytes);
+        ph_os_facts_now.has_huge_pages = gives_huge_pages();
         /* Registering makes the expedited call legal; a child of fork inherits it. */
         ph_os_facts_now.has_barrier =
             syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
