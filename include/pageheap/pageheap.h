@@ -45,51 +45,54 @@ typedef struct pageheap pageheap; /* a heap; opaque */
 
 /* ---- codes: every function that returns int ------------------------------------------- */
 
-#define PAGEHEAP_EINVAL (-1)    /* an argument is malformed: zero pages, unaligned address, unknown flag */
-#define PAGEHEAP_ENOTOURS (-2)  /* the address does not belong to this heap */
-#define PAGEHEAP_EBADRUN (-3)   /* the address is ours, but is not exactly one live run of that size */
-#define PAGEHEAP_ENOMEM (-4)    /* the system or the heap's limit refuses more memory */
-#define PAGEHEAP_ERANGE (-5)    /* the size or address is beyond what can exist */
-#define PAGEHEAP_EACCES (-6)    /* the system refuses this protection or this lock */
-#define PAGEHEAP_EBUSY (-7)     /* the object is in use in a way that forbids the call */
+#define PAGEHEAP_EINVAL   (-1) /* an argument is malformed: zero pages, unaligned address, unknown flag */
+#define PAGEHEAP_ENOTOURS (-2) /* the address does not belong to this heap */
+#define PAGEHEAP_EBADRUN  (-3) /* the address is ours, but is not exactly one live run of that size */
+#define PAGEHEAP_ENOMEM   (-4) /* the system or the heap's limit refuses more memory */
+#define PAGEHEAP_ERANGE   (-5) /* the size or address is beyond what can exist */
+#define PAGEHEAP_EACCES   (-6) /* the system refuses this protection or this lock */
+#define PAGEHEAP_EBUSY    (-7) /* the object is in use in a way that forbids the call */
 
 /* The text of a code, in English, never NULL, never to be freed. */
 PAGEHEAP_API const char *pageheap_strerror(int code);
 
 /* ---- flags of one allocation ---------------------------------------------------------- */
 
-#define PAGEHEAP_ZERO 0x01u     /* every byte reads zero */
-#define PAGEHEAP_LOCKED 0x02u   /* locked in RAM if the system allows; pageheap_find tells whether it did */
-#define PAGEHEAP_NODUMP 0x04u   /* left out of core dumps if the system allows; as above */
+#define PAGEHEAP_ZERO     0x01u /* every byte reads zero */
+#define PAGEHEAP_LOCKED   0x02u /* locked in RAM if the system allows; pageheap_find tells whether it did */
+#define PAGEHEAP_NODUMP   0x04u /* left out of core dumps if the system allows; as above */
 #define PAGEHEAP_POPULATE 0x08u /* pages are backed by memory before the call returns */
-#define PAGEHEAP_GUARD 0x10u    /* an unreadable page on each side */
-#define PAGEHEAP_MAYMOVE 0x20u  /* pageheap_resize only: the run may get another address */
+#define PAGEHEAP_GUARD    0x10u /* an unreadable page on each side */
+#define PAGEHEAP_MAYMOVE  0x20u /* pageheap_resize only: the run may get another address */
 
 /* ---- options of a heap ---------------------------------------------------------------- */
 
 #define PAGEHEAP_FATAL_MISUSE 0x01u /* options.flags: a refused free writes one line to stderr and aborts */
 
-#define PAGEHEAP_AT_ONCE 0xfffffffeu /* decay_ms: unused memory goes back as soon as it is noticed */
-#define PAGEHEAP_NEVER 0xffffffffu   /* decay_ms: unused memory goes back on pageheap_trim only */
+#define PAGEHEAP_AT_ONCE      0xfffffffeu /* decay_ms: unused memory goes back as soon as it is noticed */
+#define PAGEHEAP_NEVER        0xffffffffu /* decay_ms: unused memory goes back on pageheap_trim only */
 
 #define PAGEHEAP_HUGE_DEFAULT 0u /* huge pages as the system's setting has it */
-#define PAGEHEAP_HUGE_NEVER 1u   /* no huge pages */
-#define PAGEHEAP_HUGE_ALWAYS 2u  /* ask for huge pages everywhere */
+#define PAGEHEAP_HUGE_NEVER   1u /* no huge pages */
+#define PAGEHEAP_HUGE_ALWAYS  2u /* ask for huge pages everywhere */
 
 /* Zero means "default" in every field.  struct_bytes must be sizeof(pageheap_options). */
 typedef struct pageheap_options {
     uint32_t struct_bytes;
-    uint32_t flags;         /* PAGEHEAP_FATAL_MISUSE */
-    uint32_t page_bytes;    /* the heap's page: the system's page or a power-of-two multiple, at most 64 KiB */
-    uint32_t decay_ms;      /* how long unused memory stays resident; default 500 */
-    uint64_t limit_bytes;   /* refuse allocations beyond this many bytes in use; default none */
-    uint64_t retain_bytes;  /* keep at most this much unused memory resident; default no bound but decay_ms */
+    uint32_t flags;        /* PAGEHEAP_FATAL_MISUSE */
+    uint32_t page_bytes;   /* the heap's page: the system's page or a power-of-two multiple, at most 64 KiB */
+    uint32_t decay_ms;     /* how long unused memory stays resident; default 500 */
+    uint64_t limit_bytes;  /* refuse allocations beyond this many bytes in use; default none */
+    uint64_t retain_bytes; /* keep at most this much unused memory resident; default no bound but decay_ms */
     uint64_t reserve_bytes; /* address space taken at a time: a power of two, 2 MiB to 1 GiB; default 1 GiB */
     uint32_t huge_pages;    /* PAGEHEAP_HUGE_* */
     uint32_t reserved;      /* must be zero */
 } pageheap_options;
 
-#define PAGEHEAP_OPTIONS_INIT { sizeof(pageheap_options), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define PAGEHEAP_OPTIONS_INIT                                                                                \
+    {                                                                                                        \
+        sizeof(pageheap_options), 0, 0, 0, 0, 0, 0, 0, 0                                                     \
+    }
 
 /* ---- heaps ---------------------------------------------------------------------------- */
 
@@ -122,7 +125,8 @@ PAGEHEAP_API void *pageheap_alloc_tagged(pageheap *heap, size_t pages, uint32_t 
 
 /* Take up to `count` runs of `pages` pages each into ret_runs[0..].  Returns how many; errno as
  * pageheap_alloc when fewer than `count`. */
-PAGEHEAP_API size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **ret_runs, size_t count);
+PAGEHEAP_API size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **ret_runs,
+                                        size_t count);
 
 /* Give a run back.  A NULL run is 0.  EINVAL (zero pages, unaligned), ERANGE (size that cannot exist),
  * ENOTOURS, EBADRUN; then nothing has changed. */
@@ -178,6 +182,8 @@ typedef struct pageheap_block {
 } pageheap_block;
 
 typedef int pageheap_block_fn(void *ctx, const pageheap_block *block);
+
+/* Call `fn` for each block, as pageheap_each_run does for runs. */
 PAGEHEAP_API int pageheap_each_block(pageheap *heap, pageheap_block_fn *fn, void *ctx);
 
 /* ---- giving memory back --------------------------------------------------------------- */
@@ -198,12 +204,13 @@ typedef struct pageheap_stats {
     uint32_t page_bytes;
     uint64_t reserved_bytes;  /* address space taken from the system */
     uint64_t committed_bytes; /* of it, readable and writable */
-    uint64_t resident_bytes;  /* the most that may be backed by RAM: in use, cached or unused and not given back */
-    uint64_t in_use_bytes;    /* in live runs */
-    uint64_t peak_bytes;      /* the most in_use_bytes seen when the heap grew */
-    uint64_t cached_bytes;    /* freed, kept ready by threads */
-    uint64_t unused_bytes;    /* freed, in blocks, still resident */
-    uint64_t metadata_bytes;  /* this heap's records */
+    uint64_t
+        resident_bytes; /* the most that may be backed by RAM: in use, cached or unused and not given back */
+    uint64_t in_use_bytes;     /* in live runs */
+    uint64_t peak_bytes;       /* the most in_use_bytes seen when the heap grew */
+    uint64_t cached_bytes;     /* freed, kept ready by threads */
+    uint64_t unused_bytes;     /* freed, in blocks, still resident */
+    uint64_t metadata_bytes;   /* this heap's records */
     uint64_t given_back_bytes; /* returned to the system so far */
     uint64_t live_runs;
     uint64_t alloc_calls;     /* successful */
@@ -213,8 +220,8 @@ typedef struct pageheap_stats {
     uint64_t failed_os_calls; /* system calls that failed, each handled */
     uint64_t reservations;
     uint64_t blocks;
-    uint64_t threads;         /* threads that have used the heap at the same time, at most */
-    uint64_t revocations;     /* times that one thread had to stop another's fast path */
+    uint64_t threads;     /* threads that have used the heap at the same time, at most */
+    uint64_t revocations; /* times that one thread had to stop another's fast path */
 } pageheap_stats;
 
 /* Fill *ret_stats.  Counters of running threads may lag by the operation in progress. */

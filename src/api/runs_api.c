@@ -73,9 +73,9 @@ static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes,
 /* Off the hot path, as calls at its end, so that it needs no stack frame. */
 static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
 {
-    if (flags == 0 && !PH_HAS_ASAN && ph_heap_is_valid(heap) && pages > heap->block_pages &&
-        pages <= PH_REGION_PAGES_MAX(heap)) {
-        uintptr_t run = ph_large_alloc(heap, pages, 0);
+    if (flags == 0 && !PH_HAS_ASAN && ph_heap_is_valid(heap) && pages - 1 < PH_REGION_PAGES_MAX(heap)) {
+        uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
+                                                   : ph_large_alloc(heap, pages, 0);
         return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
     }
     return alloc_checked(heap, pages, 0, flags, NULL);

@@ -19,8 +19,11 @@
 #include "block/runsearch.h"
 
 /* Memory that may always stay: a small heap need not be tidy. */
-#define SLACK_PAGES 64
+#define SLACK_PAGES 32
 #define SLACK_SHARE 64
+
+/* What threads may keep ready beyond the height that the heap has come down from. */
+#define CACHE_SHARE 4
 
 /* A front that others have freed into stays shared this long after the last of that, doubled each time. */
 #define SHARED_MS_MIN        250
@@ -31,42 +34,46 @@ static uint64_t live_of(const ph_front *front)
     return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages);
 }
 
-static uint64_t highest(uint64_t a, uint64_t b, uint64_t c)
-{
-    return ph_max_u64(ph_max_u64(a, b), c);
-}
-
 static void add_front(const ph_front *front, ph_sums *sums)
 {
-    uint64_t live = live_of(front);
-    sums->live_pages +=
-        live + ph_load_relaxed(&front->collected_pages) - ph_load_relaxed(&front->remote_free_pages);
+    sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
+                        ph_load_relaxed(&front->remote_free_pages);
     sums->cached_pages += ph_load_relaxed(&front->cached_pages) + ph_load_relaxed(&front->large_cached_pages);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
-    sums->peak_pages +=
-        highest(live, ph_load_relaxed(&front->peak_pages), ph_load_relaxed(&front->peak_before_pages));
+}
+
+/* A maximum that a race may lose a sample of: it is a height remembered, not a count. */
+static void raise_to(_Atomic uint64_t *highest, uint64_t value)
+{
+    if (value > ph_load_relaxed(highest))
+        ph_store_relaxed(highest, value);
 }
 
 void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
 {
-    uint64_t large = ph_load_relaxed(&heap->large_live_pages);
-    ph_sums sums = { .live_pages = large, .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages) };
-    sums.peak_pages = highest(large, ph_load_relaxed(&heap->large_peak_pages),
-                              ph_load_relaxed(&heap->large_peak_before_pages));
+    ph_sums sums = {
+        .live_pages = ph_load_relaxed(&heap->large_live_pages),
+        .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages),
+    };
     add_front(&heap->special, &sums);
     for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
         add_front(front, &sums);
-    if (sums.live_pages > ph_load_relaxed(&heap->peak_live_pages))
-        ph_store_relaxed(&heap->peak_live_pages, sums.live_pages);
+    raise_to(&heap->peak_live_pages, sums.live_pages);
+    raise_to(&heap->period_peak_pages, sums.live_pages);
+    sums.peak_pages =
+        ph_max_u64(ph_load_relaxed(&heap->period_peak_pages), ph_load_relaxed(&heap->last_peak_pages));
     *ret_sums = sums;
 }
 
-/* Remember how high the front stands. */
-static void sample(ph_front *front)
+/* See how high the heap stands: at every tick with few fronts, at each thread's n-th with n of them, for the
+ * sum reads what other threads write. */
+static void sample(pageheap *heap, const ph_front *own)
 {
-    uint64_t live = live_of(front);
-    if (live > ph_load_relaxed(&front->peak_pages))
-        ph_store_relaxed(&front->peak_pages, live);
+    ph_sums sums;
+    uint32_t fronts = ph_load_relaxed(&heap->front_count);
+    uint64_t ticks = own == NULL ? 0 : ph_load_relaxed(&own->alloc_calls) / PH_TICK_CALLS;
+    if (fronts <= 2 || ticks % fronts == 0)
+        ph_heap_sum(heap, &sums);
 }
 
 /* ---- giving a front's memory back ------------------------------------------------------ */
@@ -298,12 +305,8 @@ static void turn_period(pageheap *heap, uint64_t now_ms)
     if (now_ms - ph_load_relaxed(&heap->period_start_ms) < period_ms(heap))
         return;
     ph_store_relaxed(&heap->period_start_ms, now_ms);
-    ph_store_relaxed(&heap->large_peak_before_pages, ph_load_relaxed(&heap->large_peak_pages));
-    ph_store_relaxed(&heap->large_peak_pages, ph_load_relaxed(&heap->large_live_pages));
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
-        ph_store_relaxed(&front->peak_before_pages, ph_load_relaxed(&front->peak_pages));
-        ph_store_relaxed(&front->peak_pages, live_of(front));
-    }
+    ph_store_relaxed(&heap->last_peak_pages, ph_load_relaxed(&heap->period_peak_pages));
+    ph_store_relaxed(&heap->period_peak_pages, 0); /* the sum that follows begins it anew */
 }
 
 /* Shared, and nobody has freed into it for long enough to bet on that. */
@@ -340,8 +343,7 @@ static void make_private(pageheap *heap, uint64_t now_ms)
 
 void ph_heap_tick(pageheap *heap, ph_front *own)
 {
-    if (own != NULL)
-        sample(own);
+    sample(heap, own);
     uint64_t now_ms = ph_os.now_ms();
     uint64_t due_ms = ph_load_relaxed(&heap->next_tick_ms);
     if (now_ms < due_ms)
@@ -359,10 +361,11 @@ void ph_heap_tick(pageheap *heap, ph_front *own)
 
 void ph_heap_grown(pageheap *heap, ph_front *own)
 {
-    sample(own);
     own->grown_pages = 0;
-    if (heap->decay_ms == PAGEHEAP_NEVER || ph_os.now_ms() < ph_load_relaxed(&heap->patient_until_ms))
+    if (heap->decay_ms == PAGEHEAP_NEVER || ph_os.now_ms() < ph_load_relaxed(&heap->patient_until_ms)) {
+        sample(heap, NULL);
         return;
+    }
     if (!ph_mutex_try_lock(&heap->purge_turn))
         return;
     restore_rule(heap, own, false);
@@ -372,11 +375,10 @@ void ph_heap_grown(pageheap *heap, ph_front *own)
 void ph_front_relimit(pageheap *heap, ph_front *own)
 {
     ph_sums sums;
-    sample(own);
     ph_heap_sum(heap, &sums);
     uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t fallen = sums.peak_pages > sums.live_pages ? sums.peak_pages - sums.live_pages : 0;
-    uint64_t all = fallen + sums.peak_pages / 8 + SLACK_PAGES;
+    uint64_t all = fallen + sums.peak_pages / CACHE_SHARE + SLACK_PAGES;
     uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;
     uint64_t mine = ph_max_u64(all > others ? all - others : 0, SLACK_PAGES);
     own->cache_limit_pages = mine;

@@ -46,14 +46,37 @@
 
 struct pageheap;
 
-/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full. */
-#define PH_MAGAZINE_RUNS 14
+/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full.  Lengths that are
+ * often asked for in numbers have larger ones. */
+#define PH_MAGAZINE_RUNS       14
+#define PH_MAGAZINE_RUNS_FEW   6
+#define PH_MAGAZINE_MANY_PAGES 32 /* longer runs have the small kind */
+
 typedef struct ph_magazine {
     struct ph_magazine *below;
     uint32_t count;
-    uint32_t capacity;                /* PH_MAGAZINE_RUNS; 0 in ph_no_magazine */
-    uintptr_t runs[PH_MAGAZINE_RUNS]; /* address | PH_RUN_CLEAN */
+    uint32_t capacity; /* 0 in ph_no_magazine */
+    uintptr_t runs[];  /* address | PH_RUN_CLEAN */
 } ph_magazine;
+
+enum { PH_MANY, PH_FEW, PH_MAGAZINE_KINDS };
+
+static inline unsigned ph_magazine_kind(unsigned pages)
+{
+    return pages <= PH_MAGAZINE_MANY_PAGES ? PH_MANY : PH_FEW;
+}
+
+static inline uint32_t ph_magazine_capacity(unsigned kind)
+{
+    return kind == PH_MANY ? PH_MAGAZINE_RUNS : PH_MAGAZINE_RUNS_FEW;
+}
+
+static inline size_t ph_magazine_bytes(unsigned kind)
+{
+    return sizeof(ph_magazine) + ph_magazine_capacity(kind) * sizeof(uintptr_t);
+}
+_Static_assert(sizeof(ph_magazine) + PH_MAGAZINE_RUNS_FEW * 8 <= PH_LINE_BYTES, "the small kind fits a line");
+
 /* What a stack without runs stands on: neither push nor pop finds anything to do there. */
 extern ph_magazine ph_no_magazine;
 #define PH_RUN_CLEAN 1u /* the run reads zero everywhere: it was never handed out since it was mapped */
@@ -92,14 +115,12 @@ typedef struct ph_front {
 
     _Atomic uint64_t used_pages, dirty_pages;
     _Atomic uint64_t large_cached_pages;
-    _Atomic uint64_t peak_pages;        /* most live pages seen at a tick in this period */
-    _Atomic uint64_t peak_before_pages; /* and in the period before */
-    uint64_t grown_pages;               /* clean pages taken since the last look at the balance */
+    uint64_t grown_pages; /* clean pages taken since the last look at the balance */
     uint64_t block_count, empty_blocks;
     ph_block *dirty_first, *dirty_last;
-    uint32_t magazine_count, magazine_limit;
-    ph_magazine *magazine_spares; /* empty ones, by `below` */
-    uint8_t refill_runs[65];      /* runs fetched at the next miss, by run length */
+    uint64_t magazines_bytes;
+    ph_magazine *spares[PH_MAGAZINE_KINDS]; /* empty ones, by `below` */
+    uint8_t refill_runs[65];                /* runs fetched at the next miss, by run length */
     struct {
         ph_block *head;
         uint64_t pages;

@@ -94,6 +94,7 @@ pageheap *ph_heap_create(const pageheap_options *options, int *ret_error)
     }
     apply_options(heap, options);
     ph_special_front_init(heap);
+    ph_special_init(heap);
     uint64_t now_ms = ph_os.now_ms();
     ph_store_relaxed(&heap->period_start_ms, now_ms);
     ph_store_relaxed(&heap->next_tick_ms, now_ms);
@@ -120,11 +121,11 @@ static void unlink_heap(pageheap *heap)
     ph_registry_unlock();
 }
 
-static void free_magazines(ph_magazine *magazine)
+static void free_magazines(ph_magazine *magazine, unsigned kind)
 {
     while (magazine != NULL && magazine != &ph_no_magazine) {
         ph_magazine *below = magazine->below;
-        ph_meta_free(magazine, sizeof *magazine);
+        ph_meta_free(magazine, ph_magazine_bytes(kind));
         magazine = below;
     }
 }
@@ -135,22 +136,11 @@ static void free_fronts(pageheap *heap)
     while (front != NULL) {
         ph_front *next = front->next;
         for (unsigned pages = 1; pages <= heap->block_pages; pages++)
-            free_magazines(front->magazines[pages]);
-        free_magazines(front->magazine_spares);
+            free_magazines(front->magazines[pages], ph_magazine_kind(pages));
+        for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++)
+            free_magazines(front->spares[kind], kind);
         ph_meta_free(front, sizeof *front);
         front = next;
-    }
-}
-
-static void free_attributes(pageheap *heap)
-{
-    for (unsigned b = 0; b < PH_ATTRIBUTE_BUCKETS; b++) {
-        ph_attribute *a = heap->attributes.buckets[b];
-        while (a != NULL) {
-            ph_attribute *next = a->next;
-            ph_meta_free(a, sizeof *a);
-            a = next;
-        }
     }
 }
 
@@ -159,7 +149,7 @@ void ph_heap_destroy(pageheap *heap)
     unlink_heap(heap);
     ph_pool_unmap_all(heap);
     ph_huge_unmap_all(heap);
-    free_attributes(heap);
+    ph_special_end(heap);
     free_fronts(heap);
     ph_meta_free(heap, sizeof *heap);
 }

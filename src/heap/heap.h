@@ -84,7 +84,8 @@ struct pageheap {
     ph_mutex grow_turn, purge_turn;
 
     _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
-    _Atomic uint64_t large_peak_pages, large_peak_before_pages;
+    _Atomic uint64_t period_peak_pages,
+        last_peak_pages; /* most live pages seen in this period, in the last */
     _Atomic uint64_t period_start_ms, next_tick_ms;
     _Atomic uint64_t patient_until_ms; /* there is nothing backed to give back: do not look sooner */
     uint64_t faults_base;              /* purge_turn: the process's faults when the heap began */
@@ -98,7 +99,9 @@ struct pageheap {
     ph_front special; /* owns blocks whose runs have attributes, and stands for all that no thread owns */
     struct {
         ph_mutex lock;
-        ph_attribute *buckets[PH_ATTRIBUTE_BUCKETS];
+        ph_attribute **buckets; /* lock; like the two below */
+        uint64_t bucket_count, count;
+        ph_attribute *first_buckets[PH_ATTRIBUTE_BUCKETS];
     } attributes;
 };
 
@@ -190,6 +193,8 @@ ph_huge *ph_huge_find(uintptr_t address);
 
 #define PH_FLAGS_SPECIAL (PAGEHEAP_LOCKED | PAGEHEAP_NODUMP | PAGEHEAP_GUARD)
 void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags, const char *tag);
+void ph_special_init(pageheap *heap);
+void ph_special_end(pageheap *heap);
 int ph_special_free(pageheap *heap, uintptr_t address, uint64_t pages);
 /* The run whose pages, guards included, begin at `whole_start`; the one that holds `address`. */
 bool ph_special_describe(pageheap *heap, uintptr_t whole_start, pageheap_run *ret_run);

@@ -16,13 +16,6 @@ static unsigned blocks_of(const pageheap *heap, uint64_t pages)
     return (unsigned)ph_div_ceil(pages, heap->block_pages);
 }
 
-static void count_live(pageheap *heap, uint64_t pages)
-{
-    uint64_t live = ph_fetch_add_relaxed(&heap->large_live_pages, pages) + pages;
-    if (live > ph_load_relaxed(&heap->large_peak_pages))
-        ph_store_relaxed(&heap->large_peak_pages, live); /* a race loses a page count, no page */
-}
-
 /* ---- kept runs ------------------------------------------------------------------------- */
 
 /* Take a kept run of exactly this length (front held); NULL if there is none. */
@@ -100,7 +93,7 @@ static uintptr_t enliven(pageheap *heap, ph_block *head, uint64_t pages)
 {
     uintptr_t run = ph_block_base(head) | (head->large.clean ? PH_RUN_CLEAN : 0);
     head->large.clean = 0;
-    count_live(heap, pages);
+    ph_fetch_add_relaxed(&heap->large_live_pages, pages);
     ph_store_release(&head->large.state, PH_LARGE_LIVE); /* pairs with the compare-and-swap in free */
     return run;
 }

@@ -3,7 +3,7 @@
  *
  * A magazine holds 14 runs of one length.  The hot path pushes and pops on the top one; what is here comes
  * into play when that is full or empty.  Three bounds hold the cache down: pages (cache_limit_pages, set
- * from what the heap has needed lately), records (magazine_limit), and the balance, which drains runs that
+ * from what the heap has needed lately), records (magazines_bytes), and the balance, which drains runs that
  * stand idle.  After J. Bonwick and J. Adams, "Magazines and Vmem", USENIX 2001.
  */
 #include "heap/heap.h"
@@ -23,16 +23,17 @@ static unsigned refill_slot(unsigned pages)
 
 bool ph_front_make_room(ph_front *front, unsigned pages)
 {
+    unsigned kind = ph_magazine_kind(pages);
     ph_magazine *top = front->magazines[pages];
     if (top->count < top->capacity)
         return true;
-    ph_magazine *fresh = front->magazine_spares;
+    ph_magazine *fresh = front->spares[kind];
     if (fresh == NULL)
         return false;
-    front->magazine_spares = fresh->below;
+    front->spares[kind] = fresh->below;
     fresh->below = top;
     fresh->count = 0;
-    fresh->capacity = PH_MAGAZINE_RUNS;
+    fresh->capacity = ph_magazine_capacity(kind);
     front->magazines[pages] = fresh;
     return true;
 }
@@ -75,8 +76,8 @@ uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
         if (top->below == NULL || top->below->count == 0)
             return 0;
         front->magazines[pages] = top->below;
-        top->below = front->magazine_spares;
-        front->magazine_spares = top;
+        top->below = front->spares[ph_magazine_kind(pages)];
+        front->spares[ph_magazine_kind(pages)] = top;
         top = front->magazines[pages];
     }
     ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
@@ -202,6 +203,6 @@ uintptr_t ph_front_cut(ph_front *front, unsigned pages)
     if (block == NULL)
         return 0;
     /* Under a limit each run is charged as it is asked for; without spare records none can be kept. */
-    bool one = front->magazine_spares == NULL || front->heap->limit_pages != UINT64_MAX;
+    bool one = front->spares[ph_magazine_kind(pages)] == NULL || front->heap->limit_pages != UINT64_MAX;
     return refill_from(front, block, pages, one ? 1 : refill_count(front, pages));
 }

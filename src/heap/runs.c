@@ -7,32 +7,33 @@
 #include "map/meta.h"
 
 /* Records for magazines, fetched a few at a time because fetching may make a system call. */
-#define SPARES_AT_A_TIME 4
-#define MAGAZINES_MIN    96
+#define SPARES_AT_A_TIME    4
+#define MAGAZINES_BYTES_MIN (UINT64_C(16) << 10)
 
-/* Records cost 9 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
-static uint32_t magazines_allowed(const ph_front *front)
+/* Records cost 9 to 11 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
+static uint64_t magazines_bytes_allowed(const ph_front *front)
 {
-    return MAGAZINES_MIN + (uint32_t)(ph_load_relaxed(&front->used_pages) / 2560);
+    return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 20;
 }
 
-/* Have spare magazines at hand.  The front is not held; only its thread calls this. */
-static void restock(pageheap *heap, ph_front *front)
+/* Have a spare magazine for this length at hand.  The front is not held; only its thread calls this. */
+static void restock(pageheap *heap, ph_front *front, unsigned pages)
 {
-    if (front->magazine_spares != NULL || front->magazine_count >= magazines_allowed(front))
+    unsigned kind = ph_magazine_kind(pages);
+    if (front->spares[kind] != NULL || front->magazines_bytes >= magazines_bytes_allowed(front))
         return;
     ph_magazine *fresh[SPARES_AT_A_TIME];
     unsigned count = 0;
-    while (count < SPARES_AT_A_TIME && (fresh[count] = ph_meta_alloc(sizeof(ph_magazine))) != NULL)
+    while (count < SPARES_AT_A_TIME && (fresh[count] = ph_meta_alloc(ph_magazine_bytes(kind))) != NULL)
         count++;
     ph_front_enter(front);
     for (unsigned i = 0; i < count; i++) {
-        fresh[i]->below = front->magazine_spares;
-        front->magazine_spares = fresh[i];
+        fresh[i]->below = front->spares[kind];
+        front->spares[kind] = fresh[i];
     }
-    front->magazine_count += count;
+    front->magazines_bytes += count * ph_magazine_bytes(kind);
     ph_front_leave(front);
-    ph_fetch_add_relaxed(&heap->metadata_bytes, count * sizeof(ph_magazine));
+    ph_fetch_add_relaxed(&heap->metadata_bytes, count * ph_magazine_bytes(kind));
 }
 
 /* ---- alloc ----------------------------------------------------------------------------- */
@@ -162,7 +163,7 @@ static uintptr_t live_from_anywhere(pageheap *heap, ph_front *front, unsigned pa
 /* How much a front may grow before the balance is looked at: a part of the heap, so that the look is rare. */
 static uint64_t growth_step(pageheap *heap)
 {
-    return ph_max_u64(64, ph_load_relaxed(&heap->peak_live_pages) / 128);
+    return ph_max_u64(16, ph_load_relaxed(&heap->peak_live_pages) / 128);
 }
 
 uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
@@ -170,10 +171,11 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
     ph_front *front = ph_front_mine(heap);
     if (front == NULL)
         return 0;
-    restock(heap, front);
     uintptr_t run = align_pages == 1 ? live_from_magazine(front, pages) : 0;
-    if (run == 0)
+    if (run == 0) {
+        restock(heap, front, pages);
         run = live_from_anywhere(heap, front, pages, align_pages);
+    }
     if (run == 0)
         ph_bump_relaxed(&front->failed_allocs, 1);
     if (front->grown_pages > growth_step(heap))
@@ -209,7 +211,8 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
 {
     unsigned page = (unsigned)(address >> front->page_log2) & (front->block_pages - 1);
     int code = 0;
-    restock(heap, front);
+    if (pages != 0 && pages <= front->block_pages)
+        restock(heap, front, (unsigned)pages);
     ph_front_enter(front);
     *ret_moved = ph_load_relaxed(&block->owner) != front;
     if (!*ret_moved) {

@@ -16,9 +16,8 @@
 static ph_attribute **bucket_of(pageheap *heap, uintptr_t address)
 {
     uint64_t hash = (address >> PH_PAGE_LOG2_MIN) * UINT64_C(0x9e3779b97f4a7c15); /* Fibonacci hashing */
-    return &heap->attributes.buckets[hash >> 58];
+    return &heap->attributes.buckets[(hash >> 32) & (heap->attributes.bucket_count - 1)];
 }
-_Static_assert(PH_ATTRIBUTE_BUCKETS == 1 << (64 - 58), "the hash's top bits name a bucket");
 
 /* Where the run that holds `address` begins, its guard included; 0 if no run does. */
 static uintptr_t whole_start_of(const pageheap *heap, uintptr_t address)
@@ -205,13 +204,80 @@ static bool undo_flags(pageheap *heap, const ph_attribute *a)
 
 /* ---- the calls ------------------------------------------------------------------------- */
 
-static void link_record(pageheap *heap, ph_attribute *a)
+/* With attributes.lock held: put the record into its bucket. */
+static void insert(pageheap *heap, ph_attribute *a)
 {
-    ph_mutex_lock(&heap->attributes.lock);
     ph_attribute **bucket = bucket_of(heap, a->whole_start);
     a->next = *bucket;
     *bucket = a;
+}
+
+static size_t table_bytes(uint64_t buckets)
+{
+    return buckets * sizeof(ph_attribute *);
+}
+
+/* The longest chains are to stay short: move to eight times the buckets (no lock held).  Without memory for
+ * them the old ones serve on. */
+static void grow_table(pageheap *heap)
+{
+    uint64_t old_count = heap->attributes.bucket_count;
+    ph_attribute **fresh = ph_meta_alloc(table_bytes(old_count * 8));
+    if (fresh == NULL)
+        return;
+    ph_mutex_lock(&heap->attributes.lock);
+    ph_attribute **old = heap->attributes.buckets;
+    bool is_first = heap->attributes.bucket_count == old_count; /* no other thread has done it meanwhile */
+    if (is_first) {
+        heap->attributes.buckets = fresh;
+        heap->attributes.bucket_count = old_count * 8;
+        for (uint64_t b = 0; b < old_count; b++) {
+            for (ph_attribute *a = old[b], *next; a != NULL; a = next) {
+                next = a->next;
+                insert(heap, a);
+            }
+        }
+    }
     ph_mutex_unlock(&heap->attributes.lock);
+    if (!is_first)
+        ph_meta_free(fresh, table_bytes(old_count * 8));
+    else if (old != heap->attributes.first_buckets)
+        ph_meta_free(old, table_bytes(old_count));
+}
+
+static void link_record(pageheap *heap, ph_attribute *a)
+{
+    ph_mutex_lock(&heap->attributes.lock);
+    insert(heap, a);
+    bool is_full = ++heap->attributes.count > heap->attributes.bucket_count * 2;
+    ph_mutex_unlock(&heap->attributes.lock);
+    if (is_full)
+        grow_table(heap);
+}
+
+/* Allocations here age the heap like all others. */
+static void look_at_the_clock(pageheap *heap)
+{
+    if (ph_load_relaxed(&heap->special.alloc_calls) % PH_TICK_CALLS == 0)
+        ph_heap_tick(heap, ph_front_mine(heap));
+}
+
+void ph_special_init(pageheap *heap)
+{
+    heap->attributes.buckets = heap->attributes.first_buckets;
+    heap->attributes.bucket_count = PH_ATTRIBUTE_BUCKETS;
+}
+
+void ph_special_end(pageheap *heap)
+{
+    for (uint64_t b = 0; b < heap->attributes.bucket_count; b++) {
+        for (ph_attribute *a = heap->attributes.buckets[b], *next; a != NULL; a = next) {
+            next = a->next;
+            ph_meta_free(a, sizeof *a);
+        }
+    }
+    if (heap->attributes.buckets != heap->attributes.first_buckets)
+        ph_meta_free(heap->attributes.buckets, table_bytes(heap->attributes.bucket_count));
 }
 
 void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags, const char *tag)
@@ -232,8 +298,10 @@ void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uin
     a->start = a->whole_start + (lead_pages << heap->page_log2);
     if (apply_flags(heap, a, flags) != 0)
         goto undo_pages;
+    uintptr_t start = a->start;
     link_record(heap, a);
-    return (void *)a->start;
+    look_at_the_clock(heap);
+    return (void *)start;
 
 undo_pages:
     give_pages(heap, a->whole_start, a->whole_pages);
@@ -252,6 +320,7 @@ int ph_special_free(pageheap *heap, uintptr_t address, uint64_t pages)
         a = NULL;
     if (a != NULL)
         *link = a->next; /* whoever unlinks it frees the run */
+    heap->attributes.count -= a != NULL;
     ph_mutex_unlock(&heap->attributes.lock);
     if (a == NULL)
         return PAGEHEAP_EBADRUN;

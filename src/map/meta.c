@@ -11,9 +11,10 @@
 #include "base/units.h"
 #include "os/os.h"
 
-#define CHUNK_BYTES    (UINT64_C(1) << 18)
-#define CLASS_COUNT    13 /* 64 bytes to 256 KiB */
-#define CLASS_BYTES(c) ((size_t)PH_LINE_BYTES << (c))
+#define CHUNK_BYTES      (UINT64_C(1) << 18)
+#define CLASS_COUNT      13 /* 64 bytes to 256 KiB */
+#define CLASS_BYTES(c)   ((size_t)PH_LINE_BYTES << (c))
+#define RECORD_BYTES_MAX CLASS_BYTES(CLASS_COUNT - 1)
 
 typedef struct freed_record {
     struct freed_record *next;
@@ -51,8 +52,20 @@ static void *take_record(unsigned c, size_t *ret_dirty_bytes)
     return fresh;
 }
 
+/* Beyond the largest class: a mapping of its own. */
+static void *map_record(size_t bytes)
+{
+    void *record;
+    if (ph_os.map(bytes, &record) != 0)
+        return NULL;
+    ph_fetch_add_relaxed(&arena.mapped_bytes, bytes);
+    return record;
+}
+
 void *ph_meta_alloc(size_t bytes)
 {
+    if (bytes > RECORD_BYTES_MAX)
+        return map_record(bytes);
     unsigned c = class_of(bytes);
     size_t dirty_bytes = 0;
     ph_mutex_lock(&arena.lock);
@@ -76,6 +89,11 @@ void *ph_meta_alloc(size_t bytes)
 
 void ph_meta_free(void *record, size_t bytes)
 {
+    if (bytes > RECORD_BYTES_MAX) {
+        (void)ph_os.unmap(record, bytes);
+        ph_fetch_sub_relaxed(&arena.mapped_bytes, bytes);
+        return;
+    }
     unsigned c = class_of(bytes);
     freed_record *freed = record;
     ph_mutex_lock(&arena.lock);
