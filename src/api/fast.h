@@ -45,15 +45,21 @@ static PH_ALWAYS_INLINE uintptr_t ph_fast_pop(ph_front *front, size_t pages, boo
 /* The newest kept run of 1 .. PH_BLOCK_PAGES_MAX pages, made live, or 0.  *ret_clean: it reads zero. */
 static PH_ALWAYS_INLINE uintptr_t ph_fast_alloc(ph_front *front, size_t pages, bool *ret_clean)
 {
+    uintptr_t run;
     *ret_clean = false;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return 0;
-    uintptr_t run =
-        front->hot_pages == pages ? ph_front_take_hot(front) : ph_fast_pop(front, pages, ret_clean);
-    if (PH_LIKELY(run != 0)) {
+    if (ph_load_relaxed(&front->hot_pages) == pages) {
+        run = ph_front_take_hot(front);
+    } else {
+        run = ph_fast_pop(front, pages, ret_clean);
+        if (PH_UNLIKELY(run == 0)) {
+            ph_front_leave_fast(front);
+            return 0;
+        }
         ph_bump_hot(&front->cached_pages, (uint64_t)0 - pages);
-        ph_bump_hot(&front->alloc_calls, 1);
     }
+    ph_bump_hot(&front->alloc_calls, 1);
     ph_front_leave_fast(front);
     return run;
 }
@@ -64,28 +70,41 @@ static PH_ALWAYS_INLINE bool ph_fast_ticks(const ph_front *front)
     return ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0;
 }
 
+/* Keep a run that is known to be live and this thread's (front entered).  False: no room, or it is the hot
+ * run, which is no live one. */
+static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block *block, uintptr_t address, size_t pages)
+{
+    if (ph_load_relaxed(&front->hot_pages) == 0) {
+        ph_store_relaxed(&front->hot_run, address);
+        ph_store_relaxed(&front->hot_pages, pages);
+        return true;
+    }
+    ph_magazine *top = front->magazines[pages];
+    if (PH_UNLIKELY(top->count >= top->capacity || ph_front_is_hot(front, address) ||
+                    ph_load_relaxed(&front->cached_pages) + pages > front->cache_limit_pages))
+        return false;
+    top->runs[top->count++] = address;
+    (void)ph_block_unmark(block, PH_FAST_PAGE_OF(address), false);
+    ph_bump_hot(&front->cached_pages, pages);
+    return true;
+}
+
 /* Free a run that is exactly one of this thread's live ones, if there is room for it.  `block` is its block,
- * or what would be that.  False: not done, and nothing changed; heap/runs.c finds out why. */
-static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, ph_block *block, uintptr_t address, size_t pages)
+ * or what would be that; `is_near` that the run is expected to lie within one word of the block's record.
+ * False: not done, and nothing changed. */
+static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, ph_block *block, uintptr_t address, size_t pages,
+                                          bool is_near)
 {
     unsigned page = PH_FAST_PAGE_OF(address);
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
-    if (PH_UNLIKELY(ph_load_relaxed(&block->owner) != front || !ph_block_is_marked(block, page) ||
-                    ph_block_short_run(block, page) != pages ||
-                    ph_load_relaxed(&front->cached_pages) + pages > front->cache_limit_pages))
+    if (PH_UNLIKELY(ph_load_relaxed(&block->owner) != front || !ph_block_is_marked(block, page)))
         goto refused;
-    if (front->hot_pages == 0) {
-        ph_store_relaxed(&front->hot_run, address);
-        front->hot_pages = pages;
-    } else {
-        ph_magazine *top = front->magazines[pages];
-        if (PH_UNLIKELY(top->count >= top->capacity || ph_front_is_hot(front, address)))
-            goto refused;
-        top->runs[top->count++] = address;
-        (void)ph_block_unmark(block, page, false);
-    }
-    ph_bump_hot(&front->cached_pages, pages);
+    if (PH_UNLIKELY(is_near ? !ph_block_run_is_near(block, page, pages)
+                            : ph_block_run_pages(block, page) != pages))
+        goto refused;
+    if (PH_UNLIKELY(!ph_fast_keep(front, block, address, pages)))
+        goto refused;
     ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
     return true;

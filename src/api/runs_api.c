@@ -159,32 +159,35 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
     return ph_judge(heap, code, "free", run, pages);
 }
 
-/* Behind the hot path: finds the heap again by the front, so that it need not be carried there. */
-static PH_NOINLINE int free_refused(void *run, size_t pages)
+/* What the hot path leaves over: runs that are not in one word of a record, longer ones than a block, and
+ * whatever is not so simple. */
+static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
-    return free_slow(ph_thread_last.front->heap, run, pages);
-}
-
-static PH_NOINLINE int free_long(pageheap *heap, void *run, size_t pages)
-{
-    ph_block *block = ph_block_of((uintptr_t)run);
-    if (heap != NULL && block != NULL && ph_load_acquire(&block->owner) == &heap->special &&
-        ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE && !PH_HAS_ASAN && pages != 0 &&
-        ph_large_free(heap, block, (uintptr_t)run, pages) == 0)
+    uintptr_t address = (uintptr_t)run;
+    ph_block *block = ph_block_of(address);
+    if (PH_UNLIKELY(heap == NULL || block == NULL || pages == 0 || PH_HAS_ASAN ||
+                    address % (1u << PH_FAST_PAGE_LOG2) != 0))
+        return free_slow(heap, run, pages);
+    if (pages <= PH_BLOCK_PAGES_MAX) {
+        if (ph_fast_is_last(heap) && ph_fast_free(ph_thread_last.front, block, address, pages, false))
+            return 0;
+    } else if (ph_load_acquire(&block->owner) == &heap->special &&
+               ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&
+               ph_large_free(heap, block, address, pages) == 0) {
         return 0;
+    }
     return free_slow(heap, run, pages);
 }
 
 int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
-    if (PH_UNLIKELY(heap == NULL || pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_fast_is_last(heap) || PH_HAS_ASAN))
-        return free_long(heap, run, pages);
     uintptr_t address = (uintptr_t)run;
+    if (PH_UNLIKELY(heap == NULL || pages - 1 >= 64 || !ph_fast_is_last(heap) || PH_HAS_ASAN))
+        return free_far(heap, run, pages);
     ph_block *block = ph_block_of(address);
-    if (PH_UNLIKELY(block == NULL || address % (1u << PH_FAST_PAGE_LOG2) != 0))
-        return free_refused(run, pages);
-    if (PH_UNLIKELY(!ph_fast_free(ph_thread_last.front, block, address, pages)))
-        return free_refused(run, pages);
+    if (PH_UNLIKELY(block == NULL || address % (1u << PH_FAST_PAGE_LOG2) != 0 ||
+                    !ph_fast_free(ph_thread_last.front, block, address, pages, true)))
+        return free_far(heap, run, pages);
     return 0;
 }
 

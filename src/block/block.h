@@ -163,16 +163,11 @@ static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned pa
     return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;
 }
 
-/* Length of the live run that begins at `page` if that is at most 64; 0 if it is not.  Two words side by side
- * are looked at without a branch; a live run ends inside its block, so what stands in for the word behind
- * the last one does not matter. */
-static PH_ALWAYS_INLINE unsigned ph_block_short_run(const ph_block *block, unsigned page)
+/* True if the run that begins at `page` has `pages` pages and ends in the word where it begins. */
+static PH_ALWAYS_INLINE bool ph_block_run_is_near(const ph_block *block, unsigned page, size_t pages)
 {
-    unsigned w = page / 64 % PH_BLOCK_WORDS;
-    unsigned shift = page % 64;
-    uint64_t window = ph_load_relaxed(&block->tags[w].last) >> shift |
-                      ph_load_relaxed(&block->tags[(w + 1) % PH_BLOCK_WORDS].last) << 1 << (63 - shift);
-    return PH_LIKELY(window != 0) ? ph_lowest_bit(window) + 1 : 0;
+    uint64_t window = ph_load_relaxed(&block->tags[page / 64 % PH_BLOCK_WORDS].last) >> (page % 64);
+    return window != 0 && ph_lowest_bit(window) == pages - 1;
 }
 
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */

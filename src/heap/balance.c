@@ -31,14 +31,16 @@
 
 static uint64_t live_of(const ph_front *front)
 {
-    return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages);
+    return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages) -
+           ph_load_relaxed(&front->hot_pages);
 }
 
 static void add_front(const ph_front *front, ph_sums *sums)
 {
     sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
                         ph_load_relaxed(&front->remote_free_pages);
-    sums->cached_pages += ph_load_relaxed(&front->cached_pages) + ph_load_relaxed(&front->large_cached_pages);
+    sums->cached_pages += ph_load_relaxed(&front->cached_pages) +
+                          ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->hot_pages);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
 }
 

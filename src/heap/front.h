@@ -28,8 +28,8 @@
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks
  *               F3  dirty_pages == unused pages of these blocks that are not clean
- *               F4  cached_pages == pages of the runs in the magazines, each used and its mark clear, and
- *                   of the hot run, used and its mark set
+ *               F4  cached_pages == pages of the runs in the magazines, each used and its mark clear; the hot
+ *                   run is used and its mark set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
  *               ph_front_check() recounts F1 to F5.
@@ -48,9 +48,8 @@ struct pageheap;
 
 /* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full.  Lengths that are
  * often asked for in numbers have larger ones. */
-#define PH_MAGAZINE_RUNS       14
-#define PH_MAGAZINE_RUNS_FEW   6
-#define PH_MAGAZINE_MANY_PAGES 32 /* longer runs have the small kind */
+#define PH_MAGAZINE_PAGES_MANY 4  /* runs of up to so many pages: 30 in a magazine */
+#define PH_MAGAZINE_PAGES_SOME 32 /* 14; longer ones: 6 */
 
 typedef struct ph_magazine {
     struct ph_magazine *below;
@@ -59,23 +58,23 @@ typedef struct ph_magazine {
     uintptr_t runs[];  /* address | PH_RUN_CLEAN */
 } ph_magazine;
 
-enum { PH_MANY, PH_FEW, PH_MAGAZINE_KINDS };
+enum { PH_MANY, PH_SOME, PH_FEW, PH_MAGAZINE_KINDS };
 
 static inline unsigned ph_magazine_kind(unsigned pages)
 {
-    return pages <= PH_MAGAZINE_MANY_PAGES ? PH_MANY : PH_FEW;
+    return pages <= PH_MAGAZINE_PAGES_MANY ? PH_MANY : pages <= PH_MAGAZINE_PAGES_SOME ? PH_SOME : PH_FEW;
+}
+
+/* Records fill 256, 128 and 64 bytes. */
+static inline size_t ph_magazine_bytes(unsigned kind)
+{
+    return (size_t)256 >> kind;
 }
 
 static inline uint32_t ph_magazine_capacity(unsigned kind)
 {
-    return kind == PH_MANY ? PH_MAGAZINE_RUNS : PH_MAGAZINE_RUNS_FEW;
+    return (uint32_t)((ph_magazine_bytes(kind) - sizeof(ph_magazine)) / sizeof(uintptr_t));
 }
-
-static inline size_t ph_magazine_bytes(unsigned kind)
-{
-    return sizeof(ph_magazine) + ph_magazine_capacity(kind) * sizeof(uintptr_t);
-}
-_Static_assert(sizeof(ph_magazine) + PH_MAGAZINE_RUNS_FEW * 8 <= PH_LINE_BYTES, "the small kind fits a line");
 
 /* What a stack without runs stands on: neither push nor pop finds anything to do there. */
 extern ph_magazine ph_no_magazine;
@@ -95,7 +94,7 @@ typedef struct ph_front {
     _Atomic uint64_t alloc_calls, free_calls;
     uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
     _Atomic uintptr_t hot_run;  /* 0 if there is none */
-    uint64_t hot_pages;         /* 0 if there is none */
+    _Atomic uint64_t hot_pages; /* 0 if there is none; not part of cached_pages */
     uint32_t page_log2;         /* set once */
     uint32_t block_pages;       /* set once */
     uint32_t holds_lock;        /* owner: entered through lock, because it was revoked */
@@ -242,7 +241,7 @@ static PH_ALWAYS_INLINE uintptr_t ph_front_take_hot(ph_front *front)
 {
     uintptr_t run = ph_load_relaxed(&front->hot_run);
     ph_store_relaxed(&front->hot_run, 0);
-    front->hot_pages = 0;
+    ph_store_relaxed(&front->hot_pages, 0);
     return run;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held.
  *
- * A magazine holds 14 runs of one length.  The hot path pushes and pops on the top one; what is here comes
+ * A magazine holds runs of one length.  The hot path pushes and pops on the top one; what is here comes
  * into play when that is full or empty.  Three bounds hold the cache down: pages (cache_limit_pages, set
  * from what the heap has needed lately), records (magazines_bytes), and the balance, which drains runs that
  * stand idle.  After J. Bonwick and J. Adams, "Magazines and Vmem", USENIX 2001.
@@ -50,14 +50,13 @@ bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
 
 void ph_front_cool(ph_front *front)
 {
-    unsigned pages = (unsigned)front->hot_pages;
+    unsigned pages = (unsigned)ph_load_relaxed(&front->hot_pages);
     if (pages == 0)
         return;
     uintptr_t run = ph_front_take_hot(front);
     ph_block *block = ph_block_of_ours(run);
     unsigned first = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
     (void)ph_block_unmark(block, first, ph_front_is_shared(front));
-    ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
     if (!ph_front_keep(front, run, pages))
         ph_front_give(front, block, first, pages, false);
 }

@@ -80,7 +80,7 @@ static void count_block(const ph_block *block, const ph_front *front, recount *s
 
 static uint64_t count_kept(const ph_front *front)
 {
-    uint64_t kept = front->hot_pages;
+    uint64_t kept = 0;
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
             kept += (uint64_t)m->count * pages;
@@ -100,9 +100,10 @@ static bool is_kept_right(const ph_front *front, uintptr_t run, unsigned pages, 
 static int check_kept(const ph_front *front)
 {
     uint64_t wrong = 0;
-    if (front->hot_pages != 0)
+    unsigned hot_pages = (unsigned)ph_load_relaxed(&front->hot_pages);
+    if (hot_pages != 0)
         wrong += ph_front_is_shared(front) ||
-                 !is_kept_right(front, ph_load_relaxed(&front->hot_run), (unsigned)front->hot_pages, true);
+                 !is_kept_right(front, ph_load_relaxed(&front->hot_run), hot_pages, true);
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below) {
             for (uint32_t i = 0; i < m->count; i++)

@@ -123,9 +123,8 @@ static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
 {
     ph_front_enter(front);
     uintptr_t run = 0;
-    if (front->hot_pages == pages) {
+    if (ph_load_relaxed(&front->hot_pages) == pages) {
         run = ph_front_take_hot(front);
-        ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
         ph_bump_relaxed(&front->alloc_calls, 1);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         enliven(front, run);
