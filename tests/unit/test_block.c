@@ -60,6 +60,7 @@ static void assert_agrees(const trial *t)
     assert_int_equal(t->block.unused_pages, unused);
     assert_int_equal(t->block.clean_pages, clean);
     assert_int_equal(t->block.longest_pages, longest);
+    assert_true(model_hole(t, t->block.longest_first) == longest || longest == 0);
     const char *broken = ph_block_check(&t->block);
     if (broken != NULL)
         fail_msg("%s", broken);
@@ -79,7 +80,7 @@ static unsigned own(trial *t, unsigned first, unsigned pages)
 static void do_take(trial *t)
 {
     unsigned pages = 1 + (unsigned)dice_below(&t->d, dice_below(&t->d, 4) ? 9 : t->pages);
-    int first = ph_block_find(&t->block, 0, pages);
+    int first = ph_block_find_aligned(&t->block, pages, 1);
     int expected = -1;
     for (unsigned p = 0; p < t->pages && expected < 0; p++) {
         if (model_hole(t, p) >= pages)
@@ -132,9 +133,9 @@ static void do_give(trial *t)
     assert_int_equal(ph_block_run_pages(&t->block, (unsigned)first), pages);
     assert_int_equal(ph_block_run_start(&t->block, (unsigned)first + pages - 1), first);
     if (pages <= 64)
-        assert_true(ph_block_run_is_short(&t->block, (unsigned)first, pages));
-    if (pages < 64)
-        assert_false(ph_block_run_is_short(&t->block, (unsigned)first, pages + 1));
+        assert_int_equal(ph_block_short_run(&t->block, (unsigned)first), pages);
+    else
+        assert_true(ph_block_short_run(&t->block, (unsigned)first) != pages);
     assert_true(ph_block_unmark(&t->block, (unsigned)first, dice_below(&t->d, 2)));
     ph_block_give(&t->block, (unsigned)first, pages, clean);
     for (unsigned p = 0; p < pages; p++)
@@ -144,7 +145,7 @@ static void do_give(trial *t)
 /* All one-page runs of one word at once, as the owner collects them. */
 static void do_give_singles(trial *t)
 {
-    unsigned word = (unsigned)dice_below(&t->d, t->block.words);
+    unsigned word = (unsigned)dice_below(&t->d, ph_block_words(&t->block));
     uint64_t bits = 0;
     for (unsigned p = 64 * word; p < 64 * word + 64 && p < t->pages; p++) {
         bool starts = p == 0 || t->owner[p - 1] != t->owner[p];
