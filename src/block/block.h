@@ -70,7 +70,7 @@ typedef struct ph_block_tags {
 typedef struct ph_block {
     _Atomic(struct ph_front *) owner; /* both fronts' locks to change; read by anyone */
     union {
-        ph_block_links bin;              /* PAGES: the owner's index, by longest_pages */
+        ph_block_bin_links bin;          /* PAGES: the owner's index, by longest_pages */
         ph_large large;                  /* LARGE */
         _Atomic(struct ph_block *) head; /* BODY: the run's first block */
     };

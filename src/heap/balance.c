@@ -139,7 +139,7 @@ static void give_extent(const extent *e, bool clean, ph_front *own)
         ph_front_hold(owner, own);
         bool is_owner = ph_load_relaxed(&e->block->owner) == owner;
         if (is_owner)
-            ph_front_give(owner, e->block, e->first, e->pages, clean);
+            ph_front_put_back(owner, e->block, e->first, e->pages, clean);
         ph_front_release(owner, own);
         if (is_owner)
             return;
@@ -401,8 +401,10 @@ uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < excess;
          front = front->next)
         given += purge_front(heap, front, own, excess - given);
-    if (keep_pages == 0)
+    if (keep_pages == 0) {
         ph_pool_shrink(heap);
+        ph_huge_shrink(heap);
+    }
     ph_mutex_unlock(&heap->purge_turn);
     return given;
 }

@@ -109,14 +109,19 @@ static void settle_if_empty(ph_front *front, ph_block *block)
     }
 }
 
-void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean)
+void ph_front_put_back(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean)
 {
     ph_block_give(block, first, pages, clean);
     ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
     ph_bump_relaxed(&front->dirty_pages, clean ? 0 : pages);
     ph_front_refile(front, block);
-    ph_heap_uncharge(front->heap, pages);
     settle_if_empty(front, block);
+}
+
+void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean)
+{
+    ph_heap_uncharge(front->heap, pages);
+    ph_front_put_back(front, block, first, pages, clean);
 }
 
 void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint64_t bits)

@@ -201,6 +201,9 @@ void ph_front_detach(ph_front *front, ph_block *block);
 /* Take a run that is not yet live; give one back whose mark is clear. */
 void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages);
 void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean);
+
+/* The same for pages that ph_front_take took without charging them to the limit. */
+void ph_front_put_back(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean);
 /* Give several one-page runs of one word back, not clean. */
 void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint64_t bits);
 

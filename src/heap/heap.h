@@ -43,6 +43,7 @@ typedef struct ph_huge {
     uintptr_t base;
     uint64_t pages;
     uint64_t mapped_bytes;
+    bool is_retained; /* heap's lock: freed, but the system would not unmap it */
 } ph_huge;
 
 /* What a run has beyond its pages: a label, flags, guards.  In a hash table by address. */
@@ -61,8 +62,8 @@ typedef struct ph_attribute {
 #define PH_REGION_PAGES_MAX(heap) ((uint64_t)PH_REGION_BLOCKS_MAX * (heap)->block_pages)
 
 struct pageheap {
+    struct pageheap *next; /* registry; first, because the arena links freed records there */
     _Atomic uint64_t id;   /* never used again by another heap; 0 once destroyed */
-    struct pageheap *next; /* registry */
     uint32_t page_log2;    /* set once, like all options */
     uint32_t block_pages;
     uint32_t flags;
@@ -186,6 +187,8 @@ void ph_large_release(pageheap *heap, ph_block *head);
 uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes);
 void ph_huge_release(pageheap *heap, ph_huge *huge);
 void ph_huge_unmap_all(pageheap *heap);
+/* Try again to unmap what could not be unmapped.  Hold purge_turn only. */
+void ph_huge_shrink(pageheap *heap);
 /* The huge run that `address` lies in, or NULL. */
 ph_huge *ph_huge_find(uintptr_t address);
 

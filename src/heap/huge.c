@@ -114,6 +114,60 @@ static void unlink_run(pageheap *heap, const ph_huge *huge)
     ph_mutex_unlock(&heap->lock);
 }
 
+/* True if the mapping is gone, and the record with it.  At the limit of mappings the memory goes, the address
+ * space stays with the heap until a trim or destroy. */
+static bool unmap_run(pageheap *heap, ph_huge *huge)
+{
+    if (ph_heap_note(heap, ph_os.unmap((void *)huge->base, huge->mapped_bytes)) != 0) {
+        (void)ph_heap_note(heap, ph_os.advise((void *)huge->base, huge->mapped_bytes, PH_ADVICE_DISCARD));
+        return false;
+    }
+    ph_fetch_sub_relaxed(&heap->reserved_bytes, huge->mapped_bytes);
+    ph_fetch_sub_relaxed(&heap->committed_bytes, huge->mapped_bytes);
+    ph_fetch_sub_relaxed(&heap->region_count, 1);
+    ph_fetch_add_relaxed(&heap->given_back_bytes, huge->mapped_bytes);
+    ph_meta_free(huge, sizeof *huge);
+    return true;
+}
+
+static ph_huge *unlink_retained(pageheap *heap)
+{
+    ph_mutex_lock(&heap->lock);
+    ph_huge **link = &heap->huge_runs;
+    while (*link != NULL && !(*link)->is_retained)
+        link = &(*link)->next;
+    ph_huge *huge = *link;
+    if (huge != NULL)
+        *link = huge->next;
+    ph_mutex_unlock(&heap->lock);
+    return huge;
+}
+
+static void retain(pageheap *heap, ph_huge *huge)
+{
+    ph_mutex_lock(&heap->lock);
+    huge->is_retained = true;
+    huge->next = heap->huge_runs;
+    heap->huge_runs = huge;
+    ph_mutex_unlock(&heap->lock);
+}
+
+void ph_huge_shrink(pageheap *heap)
+{
+    ph_huge *kept = NULL;
+    for (ph_huge *huge; (huge = unlink_retained(heap)) != NULL;) {
+        if (!unmap_run(heap, huge)) {
+            huge->next = kept;
+            kept = huge;
+        }
+    }
+    while (kept != NULL) {
+        ph_huge *huge = kept;
+        kept = huge->next;
+        retain(heap, huge);
+    }
+}
+
 void ph_huge_release(pageheap *heap, ph_huge *huge)
 {
     ph_heap_uncharge(heap, huge->pages);
@@ -121,17 +175,9 @@ void ph_huge_release(pageheap *heap, ph_huge *huge)
     set_windows(huge, NULL);
     ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
     ph_store_release(&huge->head->owner, NULL);
-    if (ph_heap_note(heap, ph_os.unmap((void *)huge->base, huge->mapped_bytes)) != 0) {
-        /* The limit of mappings: the memory goes, the address space stays with the heap until destroy. */
-        (void)ph_heap_note(heap, ph_os.advise((void *)huge->base, huge->mapped_bytes, PH_ADVICE_DISCARD));
-        return;
-    }
     unlink_run(heap, huge);
-    ph_fetch_sub_relaxed(&heap->reserved_bytes, huge->mapped_bytes);
-    ph_fetch_sub_relaxed(&heap->committed_bytes, huge->mapped_bytes);
-    ph_fetch_sub_relaxed(&heap->region_count, 1);
-    ph_fetch_add_relaxed(&heap->given_back_bytes, huge->mapped_bytes);
-    ph_meta_free(huge, sizeof *huge);
+    if (!unmap_run(heap, huge))
+        retain(heap, huge);
 }
 
 void ph_huge_unmap_all(pageheap *heap)

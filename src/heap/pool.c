@@ -349,8 +349,10 @@ static ph_region *unlink_unused_region(pageheap *heap)
     while (*link != NULL && ph_runsearch_upward((*link)->untaken, PH_BLOCK_WORDS, 0) < (*link)->blocks)
         link = &(*link)->next;
     ph_region *region = *link;
-    if (region != NULL)
+    if (region != NULL) {
         *link = region->next;
+        (void)claim(heap, region, 0, region->blocks); /* a failed discard has left it dirty, perhaps */
+    }
     ph_mutex_unlock(&heap->lock);
     return region;
 }
@@ -398,6 +400,7 @@ void ph_pool_shrink(pageheap *heap)
         kept = region->next;
         region->next = heap->regions;
         heap->regions = region;
+        put_back(heap, region, 0, region->blocks);
     }
     ph_mutex_unlock(&heap->lock);
     ph_mutex_unlock(&heap->grow_turn);

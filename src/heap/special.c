@@ -155,25 +155,25 @@ static uintptr_t guard_above(const pageheap *heap, const ph_attribute *a)
     return a->start + (a->pages << heap->page_log2);
 }
 
-/* 0, or an error and no guard in effect. */
-static int apply_guards(pageheap *heap, ph_attribute *a)
+/* 0, or an error; *ret_is_plain is false if one guard is in effect all the same. */
+static int apply_guards(pageheap *heap, ph_attribute *a, bool *ret_is_plain)
 {
     int error = guard_page(heap, a, guard_below(heap, a));
     if (error != 0)
         return error;
     error = guard_page(heap, a, guard_above(heap, a));
     if (error != 0)
-        (void)unguard_page(heap, a, guard_below(heap, a));
+        *ret_is_plain = unguard_page(heap, a, guard_below(heap, a)) == 0;
     return error;
 }
 
 /* Locks and dump advice are requests: the record tells which the system granted. */
-static int apply_flags(pageheap *heap, ph_attribute *a, uint32_t flags)
+static int apply_flags(pageheap *heap, ph_attribute *a, uint32_t flags, bool *ret_is_plain)
 {
     void *start = (void *)a->start;
     size_t bytes = (size_t)a->pages << heap->page_log2;
     if (flags & PAGEHEAP_GUARD) {
-        int error = apply_guards(heap, a);
+        int error = apply_guards(heap, a, ret_is_plain);
         if (error != 0)
             return error;
         a->flags |= PAGEHEAP_GUARD;
@@ -287,6 +287,7 @@ void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uin
         return NULL;
     /* With guards the run begins one alignment unit, at least a page, above the start of the whole. */
     uint64_t lead_pages = 0;
+    bool is_plain = true;
     if (flags & PAGEHEAP_GUARD)
         lead_pages = ph_max_u64(align_bytes >> heap->page_log2, 1);
     a->pages = pages;
@@ -296,7 +297,7 @@ void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uin
     if (a->whole_start == 0)
         goto undo_record;
     a->start = a->whole_start + (lead_pages << heap->page_log2);
-    if (apply_flags(heap, a, flags) != 0)
+    if (apply_flags(heap, a, flags, &is_plain) != 0)
         goto undo_pages;
     uintptr_t start = a->start;
     link_record(heap, a);
@@ -304,7 +305,8 @@ void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uin
     return (void *)start;
 
 undo_pages:
-    give_pages(heap, a->whole_start, a->whole_pages);
+    if (is_plain) /* else they stay taken, as in ph_special_free */
+        give_pages(heap, a->whole_start, a->whole_pages);
 undo_record:
     ph_meta_free(a, sizeof *a);
     return NULL;

@@ -177,9 +177,12 @@ static bool gives_huge_pages(void)
 int ph_os_setup(void)
 {
     static ph_mutex setup_lock;
-    static bool is_done; /* setup_lock */
+    static _Atomic bool is_done; /* setup_lock to change */
+    /* Once done, no lock: a child forked while another thread held it would wait for ever. */
+    if (ph_load_acquire(&is_done)) /* pairs with the release below */
+        return ph_os_facts_now.page_log2 <= 16 ? 0 : -ENOSYS;
     ph_mutex_lock(&setup_lock);
-    if (!is_done) {
+    if (!ph_load_relaxed(&is_done)) {
         int saved = errno;
         ph_fatal = fatal_line;
         ph_os_facts_now.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
@@ -189,7 +192,7 @@ int ph_os_setup(void)
         ph_os_facts_now.has_barrier =
             syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
         errno = saved;
-        is_done = true;
+        ph_store_release(&is_done, true);
     }
     ph_mutex_unlock(&setup_lock);
     return ph_os_facts_now.page_log2 <= 16 ? 0 : -ENOSYS;
