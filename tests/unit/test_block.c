@@ -132,10 +132,9 @@ static void do_give(trial *t)
     assert_true(ph_block_is_marked(&t->block, (unsigned)first));
     assert_int_equal(ph_block_run_pages(&t->block, (unsigned)first), pages);
     assert_int_equal(ph_block_run_start(&t->block, (unsigned)first + pages - 1), first);
-    if (pages <= 64)
-        assert_int_equal(ph_block_short_run(&t->block, (unsigned)first), pages);
-    else
-        assert_true(ph_block_short_run(&t->block, (unsigned)first) != pages);
+    bool is_in_one_word = (unsigned)first % 64 + pages <= 64;
+    assert_int_equal(ph_block_run_is_near(&t->block, (unsigned)first, pages), is_in_one_word);
+    assert_false(ph_block_run_is_near(&t->block, (unsigned)first, pages + 1));
     assert_true(ph_block_unmark(&t->block, (unsigned)first, dice_below(&t->d, 2)));
     ph_block_give(&t->block, (unsigned)first, pages, clean);
     for (unsigned p = 0; p < pages; p++)
