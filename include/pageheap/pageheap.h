@@ -21,7 +21,8 @@
  *           PAGEHEAP_FATAL_MISUSE such a call prints one line and aborts instead.
  * Threads   Every function may be called from any thread at any time between the heap's
  *           create and its destroy.  None may be called from a signal handler.
- * Blocking  No lock is held across a system call or while memory is cleared.
+ * Blocking  No lock that an allocation or a free may wait for is held while the system maps, unmaps or takes
+ *           memory back, or while memory is cleared.
  */
 #ifndef PAGEHEAP_PAGEHEAP_H
 #define PAGEHEAP_PAGEHEAP_H
@@ -81,7 +82,7 @@ typedef struct pageheap_options {
     uint32_t struct_bytes;
     uint32_t flags;        /* PAGEHEAP_FATAL_MISUSE */
     uint32_t page_bytes;   /* the heap's page: the system's page or a power-of-two multiple, at most 64 KiB */
-    uint32_t decay_ms;     /* how long unused memory stays resident; default 500 */
+    uint32_t decay_ms;     /* how long unused memory stays resident; default 700 */
     uint64_t limit_bytes;  /* refuse allocations beyond this many bytes in use; default none */
     uint64_t retain_bytes; /* keep at most this much unused memory resident; default no bound but decay_ms */
     uint64_t reserve_bytes; /* address space taken at a time: a power of two, 2 MiB to 1 GiB; default 1 GiB */
@@ -143,11 +144,12 @@ PAGEHEAP_API size_t pageheap_free_many(pageheap *heap, void *const *runs, size_t
  * with errno and the run as it was: EINVAL for what pageheap_free would refuse, ENOMEM. */
 PAGEHEAP_API void *pageheap_resize(pageheap *heap, void *run, size_t pages, size_t new_pages, uint32_t flags);
 
-/* Make two runs of one: `head_pages` at `run`, the rest behind it.  0 < head_pages < pages. */
+/* Make two runs of one: `head_pages` at `run`, the rest behind it.  0 < head_pages < pages.  EBUSY for runs
+ * longer than a block of 2 MiB and for labelled, locked, undumped or guarded ones, which stay whole. */
 PAGEHEAP_API int pageheap_split(pageheap *heap, void *run, size_t pages, size_t head_pages);
 
 /* Make one run of two adjacent ones.  EBADRUN if they are not adjacent live runs that can be one run;
- * pieces of one split run always can. */
+ * pieces of one split run always can.  EBUSY as above. */
 PAGEHEAP_API int pageheap_join(pageheap *heap, void *head, size_t head_pages, void *tail, size_t tail_pages);
 
 /* Give the RAM under part of one live run back; the pages stay the caller's and read zero. */

@@ -169,7 +169,8 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
                     address % (1u << PH_FAST_PAGE_LOG2) != 0))
         return free_slow(heap, run, pages);
     if (pages <= PH_BLOCK_PAGES_MAX) {
-        if (ph_fast_is_last(heap) && ph_fast_free(ph_thread_last.front, block, address, pages, false))
+        if (ph_fast_is_last(heap) && ph_load_relaxed(&block->owner) == ph_thread_last.front &&
+            ph_fast_free(ph_thread_last.front, block, address, pages, false))
             return 0;
     } else if (ph_load_acquire(&block->owner) == &heap->special &&
                ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&

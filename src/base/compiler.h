@@ -11,8 +11,8 @@
 #define PH_COLD                __attribute__((noinline, cold))
 #define PH_ALIGNED(n)          __attribute__((aligned(n)))
 
-/* Initial-exec: one instruction from the thread pointer.  The library has 8 such bytes, which fit the
- * room that the C library keeps for dlopen. */
+/* Initial-exec: one instruction from the thread pointer.  The library has 24 such bytes, which fit
+ * the room that the C library keeps for dlopen. */
 #define PH_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 
 #ifndef __has_feature

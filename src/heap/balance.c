@@ -22,9 +22,6 @@
 #define SLACK_PAGES 32
 #define SLACK_SHARE 64
 
-/* What threads may keep ready beyond the height that the heap has come down from. */
-#define CACHE_SHARE 4
-
 /* A front that others have freed into stays shared this long after the last of that, doubled each time. */
 #define SHARED_MS_MIN        250
 #define SHARED_DOUBLINGS_MAX 6
@@ -339,6 +336,7 @@ static void make_private(pageheap *heap, uint64_t now_ms)
             continue;
         ph_front_collect(front);
         atomic_fetch_and(&front->attention, ~PH_SHARED);
+        ph_store_relaxed(&front->shared, 0);
     }
     ph_fronts_unlock_all(heap);
 }
@@ -374,13 +372,15 @@ void ph_heap_grown(pageheap *heap, ph_front *own)
     ph_mutex_unlock(&heap->purge_turn);
 }
 
+/* Threads may keep ready as much as the heap has lately needed in all: kept runs that were touched are held
+ * down by the rule, kept runs that were not touched cost nothing. */
 void ph_front_relimit(pageheap *heap, ph_front *own)
 {
     ph_sums sums;
     ph_heap_sum(heap, &sums);
     uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t fallen = sums.peak_pages > sums.live_pages ? sums.peak_pages - sums.live_pages : 0;
-    uint64_t all = fallen + sums.peak_pages / CACHE_SHARE + SLACK_PAGES;
+    uint64_t all = fallen + sums.peak_pages + SLACK_PAGES;
     uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;
     uint64_t mine = ph_max_u64(all > others ? all - others : 0, SLACK_PAGES);
     own->cache_limit_pages = mine;

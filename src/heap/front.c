@@ -172,23 +172,37 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
     return pages;
 }
 
-void ph_front_notify(ph_block *block)
-{
-    if (ph_exchange_acq_rel(&block->pending, 1) != 0)
-        return;
-    ph_front *owner = ph_load_acquire(&block->owner);
-    ph_block *top = ph_load_relaxed(&owner->pending);
-    do {
-        ph_store_relaxed(&block->pending_next, top);
-    } while (!ph_cas_weak_release(&owner->pending, &top, block)); /* pairs with collect's exchange */
-}
-
 static bool has_remote_bits(const ph_block *block)
 {
     uint64_t any = 0;
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
         any |= ph_load_relaxed(&block->remote[w]);
     return any != 0;
+}
+
+static void push_pending(ph_front *owner, ph_block *block)
+{
+    ph_block *top = ph_load_relaxed(&owner->pending);
+    do {
+        ph_store_relaxed(&block->pending_next, top);
+    } while (!ph_cas_weak_release(&owner->pending, &top, block)); /* pairs with collect's exchange */
+}
+
+void ph_front_notify(ph_block *block)
+{
+    /* The same order as collect's: whoever clears `pending` looks at the bits afterwards. */
+    while (atomic_exchange(&block->pending, 1) == 0) {
+        ph_front *owner = ph_load_acquire(&block->owner); /* pairs with attach */
+        if (owner != NULL && owner != &owner->heap->special) {
+            push_pending(owner, block);
+            return;
+        }
+        /* Another thread's notice had it collected, and it has left its front since: nothing to tell, unless
+         * it has found a new owner and somebody kept quiet because of us. */
+        atomic_exchange(&block->pending, 0);
+        if (!has_remote_bits(block))
+            return;
+    }
 }
 
 uint64_t ph_front_collect(ph_front *front)

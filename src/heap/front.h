@@ -32,7 +32,7 @@
  *                   run is used and its mark set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
- *               ph_front_check() recounts F1 to F5.
+ *               pageheap_check() recounts F1 to F5.
  */
 #ifndef PH_HEAP_FRONT_H
 #define PH_HEAP_FRONT_H
@@ -101,6 +101,7 @@ typedef struct ph_front {
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
+    _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; heap's lock and this lock to change */
     struct pageheap *heap;       /* set once */
     struct ph_front *next;       /* heap's list; set once */
@@ -190,7 +191,7 @@ static inline void ph_front_release(ph_front *front, ph_front *own)
 
 static inline bool ph_front_is_shared(const ph_front *front)
 {
-    return (ph_load_relaxed(&front->attention) & PH_SHARED) != 0;
+    return ph_load_relaxed(&front->shared) != 0;
 }
 
 /* ---- blocks (front held) --------------------------------------------------------------- */

@@ -4,10 +4,10 @@
  * Lock order, outermost first.  A thread that holds one may take only later ones:
  *
  *     registry        heap.c     the list of all heaps
- *     fronts_lock     heap       the list of fronts
  *     purge_turn      heap       one thread at a time gives memory back        (held across system calls:
- *     grow_turn       heap       one thread at a time asks for address space    only its like wait for it)
- *     a front         front.h    a thread's blocks and magazines; several only by ph_fronts_lock_all
+ *     grow_turn       heap       one thread at a time asks for address space    only their like wait for them)
+ *     fronts_lock     heap       the list of fronts
+ *     a front         front.h    a thread's blocks and magazines; several only with fronts_lock held
  *     attributes.lock heap       labels and flags of single runs
  *     lock            heap       regions and the pool of empty blocks
  *     arena           meta.c     our own records
@@ -168,7 +168,7 @@ void ph_special_front_init(pageheap *heap);
 /* After fork, in the child: fronts of threads that are no more become vacant. */
 void ph_fronts_after_fork(pageheap *heap);
 
-/* ---- alloc.c, free.c: runs of up to a block, without attributes ------------------------ */
+/* ---- runs.c: runs of up to a block, without attributes ------------------------ */
 
 /* A live run: address | PH_RUN_CLEAN, or 0 if there is no memory. */
 uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);

@@ -65,6 +65,7 @@ void ph_front_share(ph_front *front)
 {
     ph_front_cool(front);
     atomic_fetch_or(&front->attention, PH_SHARED);
+    ph_store_relaxed(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
 }
 
 /* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */

@@ -156,7 +156,7 @@ static int check_region(const pageheap *heap, const ph_region *region, uint64_t 
     return code;
 }
 
-/* The turns and fronts_lock are taken first, so that no block is between two places. */
+/* All fronts are held, so no thread is in the middle of moving a run or a block. */
 int ph_heap_check(pageheap *heap)
 {
     int code = 0;

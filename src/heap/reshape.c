@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* reshape.c -- cut a run in two, make one of two, change a run's length where it stands.
  *
- * Runs of up to a block only: a longer one is whole blocks, and is copied by whoever wants to change it,
- * but for one case, a shorter length within the same last block.
+ * Runs of up to a block only: a longer one is whole blocks, and is copied by whoever wants to change it.
  */
 #include "heap/heap.h"
 
