@@ -33,6 +33,8 @@ static PH_ALWAYS_INLINE bool ph_fast_enter(ph_front *front)
 /* The newest run out of a magazine (front entered), or 0.  *ret_clean tells whether it reads zero. */
 static PH_ALWAYS_INLINE uintptr_t ph_fast_pop(ph_front *front, size_t pages, bool *ret_clean)
 {
+    if (PH_UNLIKELY(pages - 1 >= PH_BLOCK_PAGES_MAX))
+        return 0;
     ph_magazine *top = front->magazines[pages];
     if (PH_UNLIKELY(top->count == 0))
         return 0;
@@ -42,14 +44,14 @@ static PH_ALWAYS_INLINE uintptr_t ph_fast_pop(ph_front *front, size_t pages, boo
     return kept & ~(uintptr_t)PH_RUN_CLEAN;
 }
 
-/* The newest kept run of 1 .. PH_BLOCK_PAGES_MAX pages, made live, or 0.  *ret_clean: it reads zero. */
+/* The newest kept run of `pages` pages, made live, or 0.  *ret_clean: it reads zero. */
 static PH_ALWAYS_INLINE uintptr_t ph_fast_alloc(ph_front *front, size_t pages, bool *ret_clean)
 {
     uintptr_t run;
     *ret_clean = false;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return 0;
-    if (ph_load_relaxed(&front->hot_pages) == pages) {
+    if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages != 0)) {
         run = ph_front_take_hot(front);
     } else {
         run = ph_fast_pop(front, pages, ret_clean);

@@ -92,7 +92,7 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
 {
     bool is_clean = false;
     uintptr_t run = 0;
-    if (flags == PAGEHEAP_ZERO && heap != NULL && pages - 1 < PH_BLOCK_PAGES_MAX && ph_fast_is_last(heap))
+    if (flags == PAGEHEAP_ZERO && heap != NULL && ph_fast_is_last(heap))
         run = ph_fast_alloc(ph_thread_last.front, pages, &is_clean);
     if (run == 0)
         return alloc_slow(heap, pages, flags);
@@ -106,7 +106,7 @@ void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
     bool is_clean;
     if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
         return alloc_flagged(heap, pages, flags);
-    if (PH_UNLIKELY(heap == NULL || pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_fast_is_last(heap)))
+    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap)))
         return alloc_slow(heap, pages, 0);
     ph_front *front = ph_thread_last.front;
     uintptr_t run = ph_fast_alloc(front, pages, &is_clean);
@@ -183,7 +183,7 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;
-    if (PH_UNLIKELY(heap == NULL || pages - 1 >= 64 || !ph_fast_is_last(heap) || PH_HAS_ASAN))
+    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap) || PH_HAS_ASAN))
         return free_far(heap, run, pages);
     ph_block *block = ph_block_of(address);
     if (PH_UNLIKELY(block == NULL || address % (1u << PH_FAST_PAGE_LOG2) != 0 ||
