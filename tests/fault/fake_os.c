@@ -220,6 +220,12 @@ static int fake_barrier(void)
     return result == 0 ? fake.real.barrier() : result;
 }
 
+static uint64_t fake_faults(void)
+{
+    atomic_fetch_add(&fake.calls_of[FAKE_FAULTS], 1);
+    return fake.real.faults();
+}
+
 /* ---- the controls ---------------------------------------------------------------------- */
 
 void fake_os_install(void)
@@ -239,6 +245,7 @@ void fake_os_install(void)
         .lock = fake_lock,
         .unlock = fake_unlock,
         .now_ms = fake_now_ms,
+        .faults = fake_faults,
         .barrier = fake_barrier,
     };
     fake.is_installed = true;
@@ -275,7 +282,7 @@ void fake_os_turn_clock(uint64_t ms)
 
 uint64_t fake_os_calls(void)
 {
-    return atomic_load(&fake.calls);
+    return atomic_load(&fake.calls) + fake_os_calls_of(FAKE_FAULTS);
 }
 
 uint64_t fake_os_calls_of(enum fake_call call)

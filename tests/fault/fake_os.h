@@ -21,6 +21,7 @@ enum fake_call {
     FAKE_LOCK,
     FAKE_UNLOCK,
     FAKE_BARRIER,
+    FAKE_FAULTS, /* cannot fail, and is not numbered */
     FAKE_ADVISE, /* + enum ph_advice */
     FAKE_CALLS = FAKE_ADVISE + 8,
 };

@@ -43,6 +43,8 @@ static void assert_quiet(size_t pages, unsigned batch)
     uint64_t before = fake_os_calls();
     hot_loop(heap, pages, batch, ROUNDS);
     uint64_t calls = fake_os_calls() - before;
+    for (unsigned call = 0; call < FAKE_CALLS && calls != 0; call++)
+        print_message("calls of kind %u so far: %llu\n", call, (unsigned long long)fake_os_calls_of(call));
     if (calls != 0)
         fail_msg("%zu pages, %u at a time: %llu calls", pages, batch, (unsigned long long)calls);
     assert_int_equal(pageheap_destroy(heap), 0);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -76,8 +77,10 @@ static void grow_huge(pageheap *heap)
 static void leave_idle_memory(pageheap *heap)
 {
     void *runs[64];
-    for (unsigned i = 0; i < 64; i++)
+    for (unsigned i = 0; i < 64; i++) {
         runs[i] = pageheap_alloc(heap, 100, 0);
+        memset(runs[i], 1, (size_t)100 * 4096);
+    }
     for (unsigned i = 0; i < 64; i++) {
         if (i % 5 != 0)
             (void)pageheap_free(heap, runs[i], 100);
@@ -148,10 +151,15 @@ static void *be_busy(void *of)
         busy_round(p, kept, round);
     atomic_fetch_add(&p->ready, 1);
     wait_for(&p->go);
+    while (!fake_os_is_sleeping() && !atomic_load(&p->is_over))
+        nanosleep(&(struct timespec){ 0, 100000 }, NULL);
     for (; !atomic_load(&p->is_over) && round < ROUNDS_MAX; round++) {
         bool meanwhile = fake_os_is_sleeping();
         uint64_t before_us = now_us();
         busy_round(p, kept, round);
+        if (round % 64 == 0)
+            fake_os_turn_clock(
+                1); /* so that looks at the balance come due, which then find their turn taken */
         if (meanwhile && round % 16 == 0 && given_back < LENT_RUNS) {
             if (pageheap_free_unsized(p->heap, p->lent[a->number][given_back++]) != 0)
                 atomic_store(&p->has_failed, true);
