@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* test_refusals.c -- every bad free is refused with its code and changes nothing.
+ *
+ * On runs of 1 page, 100 pages, 3 blocks and more than a region; from the thread that made the run, from
+ * another, and from two at once.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "ruin.h"
+
+#define THREE_BLOCKS   ((size_t)3 * 512)
+#define ABOVE_A_REGION ((size_t)262144 + 1)
+#define TWO_AT_ONCE    300
+
+static const size_t lengths[] = { 1, 100, THREE_BLOCKS, ABOVE_A_REGION };
+#define LENGTHS (sizeof lengths / sizeof lengths[0])
+
+typedef struct bad_free {
+    void *address;
+    size_t pages; /* 0 with is_unsized */
+    bool is_unsized;
+    int code;
+} bad_free;
+
+#define BAD_MAX 40
+
+typedef struct bad_list {
+    pageheap *heap;
+    bad_free bad[BAD_MAX];
+    unsigned count;
+    unsigned rounds;
+    int wrong_code; /* the first */
+    unsigned wrong; /* which: index + 1 */
+} bad_list;
+
+static void add(bad_list *list, void *address, size_t pages, int code)
+{
+    assert_true(list->count < BAD_MAX);
+    list->bad[list->count++] = (bad_free){ address, pages, false, code };
+}
+
+static void add_unsized(bad_list *list, void *address, int code)
+{
+    assert_true(list->count < BAD_MAX);
+    list->bad[list->count++] = (bad_free){ address, 0, true, code };
+}
+
+static void list_bad_frees(bad_list *list, const ruin *r)
+{
+    char *run = r->run;
+    size_t pages = r->pages;
+    add(list, run, 0, PAGEHEAP_EINVAL);
+    add(list, run + 1, pages, PAGEHEAP_EINVAL);
+    add(list, run + PAGE / 2, pages, PAGEHEAP_EINVAL);
+    add_unsized(list, run + 8, PAGEHEAP_EINVAL);
+    add(list, run, pages + 1, PAGEHEAP_EBADRUN);
+    add(list, run, 2 * pages, PAGEHEAP_EBADRUN);
+    add(list, run, pages + 64, PAGEHEAP_EBADRUN);
+    add(list, run, (size_t)1 << 32, PAGEHEAP_EBADRUN);
+    add(list, run, ((size_t)1 << 32) + pages, PAGEHEAP_EBADRUN);
+    add(list, run, ((size_t)1 << 52) + pages, PAGEHEAP_ERANGE); /* as bytes it wraps to the right size */
+    add(list, run, SIZE_MAX, PAGEHEAP_ERANGE);
+    add(list, run, SIZE_MAX - 1, PAGEHEAP_ERANGE);
+    for (size_t i = 0; i < LENGTHS; i++) {
+        if (lengths[i] != pages)
+            add(list, run, lengths[i], PAGEHEAP_EBADRUN);
+    }
+    if (pages == 1)
+        return;
+    add(list, run, pages - 1, PAGEHEAP_EBADRUN);
+    add(list, run, pages / 2, PAGEHEAP_EBADRUN);
+    add(list, run, 1, PAGEHEAP_EBADRUN);
+    add(list, run + PAGE, pages - 1, PAGEHEAP_EBADRUN);
+    add(list, run + PAGE, pages, PAGEHEAP_EBADRUN);
+    add(list, run + PAGE, 1, PAGEHEAP_EBADRUN);
+    add_unsized(list, run + PAGE, PAGEHEAP_EBADRUN);
+    add(list, run + (pages - 1) * PAGE, 1, PAGEHEAP_EBADRUN);
+    add_unsized(list, run + (pages - 1) * PAGE, PAGEHEAP_EBADRUN);
+    add(list, run + pages / 2 * PAGE, pages - pages / 2, PAGEHEAP_EBADRUN);
+    add(list, (char *)((uintptr_t)(run + pages / 2 * PAGE) & ~(((uintptr_t)2 << 20) - 1)), SIZE_MAX,
+        PAGEHEAP_ERANGE);
+}
+
+/* ---- who calls ------------------------------------------------------------------------- */
+
+static void *call_all(void *of)
+{
+    bad_list *list = of;
+    for (unsigned round = 0; round < list->rounds; round++) {
+        for (unsigned i = 0; i < list->count; i++) {
+            const bad_free *bad = &list->bad[i];
+            int code = bad->is_unsized ? pageheap_free_unsized(list->heap, bad->address)
+                                       : pageheap_free(list->heap, bad->address, bad->pages);
+            if (code != bad->code && list->wrong == 0) {
+                list->wrong = i + 1;
+                list->wrong_code = code;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void assert_codes(const bad_list *list, const ruin *r)
+{
+    if (list->wrong == 0)
+        return;
+    const bad_free *bad = &list->bad[list->wrong - 1];
+    fail_msg("a run of %zu: free%s of %zu pages at %+td bytes gives %d instead of %d", r->pages,
+             bad->is_unsized ? "_unsized" : "", bad->pages, (char *)bad->address - r->run, list->wrong_code,
+             bad->code);
+}
+
+static void by_threads(const ruin *r, unsigned threads, unsigned rounds)
+{
+    static bad_list lists[2];
+    pthread_t ids[2];
+    for (unsigned i = 0; i < threads; i++) {
+        lists[i] = (bad_list){ .heap = r->heap, .rounds = rounds };
+        list_bad_frees(&lists[i], r);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, call_all, &lists[i]), 0);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    for (unsigned i = 0; i < threads; i++)
+        assert_codes(&lists[i], r);
+}
+
+static void bad_frees_by_the_same_thread(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTHS; i++) {
+        ruin r;
+        bad_list list = { .rounds = 2 };
+        ruin_build(&r, lengths[i]);
+        list.heap = r.heap;
+        list_bad_frees(&list, &r);
+        call_all(&list);
+        assert_codes(&list, &r);
+        ruin_assert_unchanged(&r);
+        assert_int_equal(ruin_stats(r.heap).refused_frees, (uint64_t)list.rounds * list.count);
+        ruin_end(&r);
+    }
+}
+
+static void bad_frees_by_others(unsigned threads, unsigned rounds)
+{
+    for (size_t i = 0; i < LENGTHS; i++) {
+        ruin r;
+        ruin_build(&r, lengths[i]);
+        by_threads(&r, threads, rounds);
+        ruin_assert_unchanged(&r);
+        ruin_end(&r);
+    }
+}
+
+static void bad_frees_by_another_thread(void **state)
+{
+    (void)state;
+    bad_frees_by_others(1, 2);
+}
+
+static void bad_frees_by_two_at_once(void **state)
+{
+    (void)state;
+    bad_frees_by_others(2, TWO_AT_ONCE);
+}
+
+/* ---- addresses that are nobody's ------------------------------------------------------- */
+
+static char in_data[2 * PAGE];
+
+static char *page_of(void *address)
+{
+    return (char *)((uintptr_t)address & ~(PAGE - 1));
+}
+
+static void foreign_addresses_are_refused(void **state)
+{
+    (void)state;
+    char on_stack[16] = "";
+    char *from_malloc = malloc(3 * PAGE);
+    ruin r, other;
+    ruin_build(&r, 100);
+    ruin_build(&other, 100);
+    void *const addresses[] = {
+        page_of(on_stack + 8),
+        page_of(from_malloc + PAGE),
+        page_of(in_data + PAGE),
+        page_of(r.heap),
+        other.run,
+        other.neighbours[0],
+        other.neighbours[4],
+        (void *)(uintptr_t)PAGE,
+        (void *)(UINTPTR_MAX & ~(PAGE - 1)),
+        (void *)((uintptr_t)1 << 47),
+        (void *)((uintptr_t)1 << 48),
+        page_of((void *)(uintptr_t)&page_of),
+    };
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        pageheap_run found;
+        assert_int_equal(pageheap_free(r.heap, addresses[i], 1), PAGEHEAP_ENOTOURS);
+        assert_int_equal(pageheap_free(r.heap, addresses[i], 100), PAGEHEAP_ENOTOURS);
+        assert_int_equal(pageheap_free_unsized(r.heap, addresses[i]), PAGEHEAP_ENOTOURS);
+        assert_int_equal(pageheap_discard(r.heap, addresses[i], 1), PAGEHEAP_ENOTOURS);
+        errno = 0;
+        assert_null(pageheap_resize(r.heap, addresses[i], 1, 2, PAGEHEAP_MAYMOVE));
+        assert_int_equal(errno, EINVAL);
+        if (addresses[i] < (void *)other.heap && page_of(other.heap) != addresses[i])
+            (void)pageheap_find(addresses[i], &found); /* must not fault */
+    }
+    ruin_assert_unchanged(&r);
+    ruin_assert_unchanged(&other);
+    ruin_end(&r);
+    ruin_end(&other);
+    free(from_malloc);
+}
+
+static void null_is_no_misuse(void **state)
+{
+    (void)state;
+    ruin r;
+    ruin_build(&r, 1);
+    assert_int_equal(pageheap_free(r.heap, NULL, 5), 0);
+    assert_int_equal(pageheap_free(r.heap, NULL, 0), 0);
+    assert_int_equal(pageheap_free_unsized(r.heap, NULL), 0);
+    assert_int_equal(pageheap_free(NULL, r.run, 1), PAGEHEAP_EINVAL);
+    ruin_assert_unchanged(&r);
+    ruin_end(&r);
+}
+
+/* ---- neighbours, exactly placed -------------------------------------------------------- */
+
+/* Runs of 2, 1 and 2 pages side by side. */
+static void free_over_a_neighbour(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    char *a = pageheap_alloc(heap, 5, 0);
+    char *b = a + 2 * PAGE, *c = a + 3 * PAGE;
+    void *next[3];
+    assert_int_equal(pageheap_split(heap, a, 5, 2), 0);
+    assert_int_equal(pageheap_split(heap, b, 3, 1), 0);
+    assert_int_equal(pageheap_free(heap, a, 3), PAGEHEAP_EBADRUN);
+    assert_int_equal(pageheap_free(heap, a, 5), PAGEHEAP_EBADRUN);
+    assert_int_equal(pageheap_free(heap, b, 2), PAGEHEAP_EBADRUN);
+    for (unsigned i = 0; i < 3; i++) {
+        next[i] = pageheap_alloc(heap, 1, 0);
+        assert_ptr_not_equal(next[i], b);
+    }
+    assert_int_equal(pageheap_free(heap, a, 2), 0);
+    assert_int_equal(pageheap_free(heap, b, 1), 0);
+    assert_int_equal(pageheap_free(heap, c, 2), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(pageheap_free(heap, next[i], 1), 0);
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+/* One page with a free page behind it, freed as two. */
+static void free_over_a_hole(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    char *run = pageheap_alloc(heap, 2, 0);
+    assert_int_equal(pageheap_split(heap, run, 2, 1), 0);
+    assert_int_equal(pageheap_free(heap, run + PAGE, 1), 0);
+    assert_int_equal(pageheap_free(heap, run, 2), PAGEHEAP_EBADRUN);
+    pageheap_trim(heap, 0); /* the page is a hole now, not kept ready */
+    assert_int_equal(pageheap_free(heap, run, 2), PAGEHEAP_EBADRUN);
+    assert_int_equal(ruin_stats(heap).in_use_bytes, PAGE);
+    assert_int_equal(pageheap_free(heap, run, 1), 0);
+    assert_int_equal(ruin_stats(heap).in_use_bytes, 0);
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+/* No pages, at the first page of a block and inside one. */
+static void free_of_no_pages(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    char *first = pageheap_alloc_aligned(heap, 1, (size_t)2 << 20, 0);
+    char *inside = pageheap_alloc(heap, 1, 0);
+    assert_int_equal(pageheap_free(heap, first, 0), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_free(heap, inside, 0), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_free(heap, first, 1), 0);
+    assert_int_equal(pageheap_free(heap, inside, 1), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_frees_by_the_same_thread),
+        cmocka_unit_test(bad_frees_by_another_thread),
+        cmocka_unit_test(bad_frees_by_two_at_once),
+        cmocka_unit_test(foreign_addresses_are_refused),
+        cmocka_unit_test(null_is_no_misuse),
+        cmocka_unit_test(free_over_a_neighbour),
+        cmocka_unit_test(free_over_a_hole),
+        cmocka_unit_test(free_of_no_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
