@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* test_costs.c -- what a heap costs that does nothing: RAM, time to make and unmake, records of untouched
+ * pages. */
+#include "meter.h"
+
+#define EMPTY_HEAP_BYTES   65536
+#define HEAPS              200
+#define MAKE_AND_UNMAKE    2000
+#define MAKE_AND_UNMAKE_US 200 /* ten times what it takes, for machines that are busy */
+
+/* Each heap serves one page and takes it back: an empty heap that has been used. */
+static void empty_heaps_are_small(void **state)
+{
+    (void)state;
+    static pageheap *heaps[HEAPS];
+    uint64_t before = meter_rss_bytes();
+    for (unsigned i = 0; i < HEAPS; i++) {
+        heaps[i] = pageheap_create(NULL);
+        assert_non_null(heaps[i]);
+        void *run = pageheap_alloc(heaps[i], 1, 0);
+        assert_int_equal(pageheap_free(heaps[i], run, 1), 0);
+    }
+    uint64_t each = (meter_rss_bytes() - before) / HEAPS;
+    print_message("%llu bytes of RAM each\n", (unsigned long long)each);
+    assert_true(each <= EMPTY_HEAP_BYTES);
+    for (unsigned i = 0; i < HEAPS; i++)
+        assert_int_equal(pageheap_destroy(heaps[i]), 0);
+}
+
+static void heaps_are_made_quickly(void **state)
+{
+    (void)state;
+    uint64_t best_us = UINT64_MAX;
+    for (unsigned round = 0; round < 5; round++) {
+        uint64_t before_us = meter_now_us();
+        for (unsigned i = 0; i < MAKE_AND_UNMAKE; i++)
+            assert_int_equal(pageheap_destroy(pageheap_create(NULL)), 0);
+        uint64_t took_us = meter_now_us() - before_us;
+        best_us = took_us < best_us ? took_us : best_us;
+    }
+    print_message("%llu us for %d\n", (unsigned long long)best_us, MAKE_AND_UNMAKE);
+    assert_true(best_us <= (uint64_t)MAKE_AND_UNMAKE * MAKE_AND_UNMAKE_US);
+}
+
+/* Addresses of many GiB that nobody touches: the records are all that there is. */
+static void records_are_small(void **state)
+{
+    (void)state;
+    enum { RUNS = 4096, RUN_PAGES = 512 };
+    static void *runs[RUNS];
+    pageheap *heap = pageheap_create(NULL);
+    uint64_t before = meter_rss_bytes();
+    for (unsigned i = 0; i < RUNS; i++) {
+        runs[i] = pageheap_alloc(heap, RUN_PAGES, 0);
+        assert_non_null(runs[i]);
+    }
+    uint64_t pages = (uint64_t)RUNS * RUN_PAGES;
+    uint64_t resident = meter_rss_bytes() - before;
+    pageheap_stats stats = meter_stats(heap);
+    print_message("%llu bytes of records, %llu of RAM, for %llu pages\n",
+                  (unsigned long long)stats.metadata_bytes, (unsigned long long)resident,
+                  (unsigned long long)pages);
+    assert_true(stats.metadata_bytes * 10 <= pages * 7);
+    assert_true(resident * 10 <= pages * 7);
+    for (unsigned i = 0; i < RUNS; i++)
+        assert_int_equal(pageheap_free(heap, runs[i], RUN_PAGES), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_heaps_are_small),
+        cmocka_unit_test(heaps_are_made_quickly),
+        cmocka_unit_test(records_are_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
