@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* test_crowd.c -- far more threads than processors, far more heaps than threads, and heaps that end. */
+#include "crew.h"
+
+#define THREADS 64u
+#define STEPS   (40000u / CREW_SHARE)
+
+typedef struct hand {
+    pageheap **heaps;
+    unsigned heap_count;
+    unsigned steps;
+    uint64_t seed;
+} hand;
+
+/* Random runs in random heaps; all are given back in the end. */
+static void *work(void *of)
+{
+    hand *h = of;
+    struct {
+        pageheap *heap;
+        void *run;
+        size_t pages;
+    } live[40] = { { NULL, NULL, 0 } };
+    dice d = dice_from_seed(h->seed);
+    for (unsigned step = 0; step < h->steps + 40; step++) {
+        unsigned slot = step < h->steps ? (unsigned)dice_below(&d, 40) : step - h->steps;
+        if (live[slot].run != NULL) {
+            EXPECT(crew_is_intact(live[slot].run, live[slot].pages));
+            EXPECT(pageheap_free(live[slot].heap, live[slot].run, live[slot].pages) == 0);
+            live[slot].run = NULL;
+        }
+        if (step >= h->steps)
+            continue;
+        live[slot].heap = h->heaps[dice_below(&d, h->heap_count)];
+        live[slot].pages = 1 + dice_below(&d, 20);
+        live[slot].run = pageheap_alloc(live[slot].heap, live[slot].pages, 0);
+        EXPECT(live[slot].run != NULL);
+        if (live[slot].run != NULL)
+            crew_fill(live[slot].run, live[slot].pages);
+    }
+    return NULL;
+}
+
+static void work_in(pageheap **heaps, unsigned heap_count, unsigned threads, unsigned steps)
+{
+    static hand hands[THREADS];
+    dice d = dice_new();
+    for (unsigned i = 0; i < threads; i++)
+        hands[i] = (hand){ heaps, heap_count, steps, dice_next(&d) };
+    crew_run(work, hands, sizeof hands[0], threads);
+}
+
+static void many_threads(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    work_in(&heap, 1, THREADS, STEPS);
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    assert_int_equal(pageheap_get_stats(heap, &stats), 0);
+    assert_in_range(stats.threads, 1, THREADS);
+    crew_end(heap);
+}
+
+static void create_heaps(pageheap **heaps, unsigned count)
+{
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.reserve_bytes = 2 << 20;
+    for (unsigned i = 0; i < count; i++) {
+        heaps[i] = pageheap_create(&options);
+        assert_non_null(heaps[i]);
+    }
+}
+
+static void many_heaps(void **state)
+{
+    (void)state;
+    enum { HEAPS = 1000 };
+    static pageheap *heaps[HEAPS];
+    create_heaps(heaps, HEAPS);
+    work_in(heaps, HEAPS, 8, STEPS);
+    for (unsigned i = 0; i < HEAPS; i++)
+        crew_end(heaps[i]);
+}
+
+/* More heaps than a thread's table of heaps began with, by far. */
+static void one_thread_uses_very_many_heaps(void **state)
+{
+    (void)state;
+    enum { HEAPS = 5000 };
+    static pageheap *heaps[HEAPS];
+    static void *runs[HEAPS];
+    create_heaps(heaps, HEAPS);
+    for (unsigned i = 0; i < HEAPS; i++) {
+        runs[i] = pageheap_alloc(heaps[i], 1, 0);
+        if (runs[i] == NULL)
+            fail_msg("heap number %u serves nothing", i);
+    }
+    for (unsigned i = 0; i < HEAPS; i++) {
+        assert_int_equal(pageheap_free(heaps[i], runs[i], 1), 0);
+        assert_int_equal(pageheap_destroy(heaps[i]), 0);
+    }
+}
+
+/* Threads that used a heap live on after its end, and use the next one, at the same address as like as not. */
+typedef struct relay {
+    _Atomic(pageheap *) heap;
+    atomic_uint turn, finished;
+    atomic_bool is_over;
+} relay;
+
+static void *use_each_heap(void *of)
+{
+    relay *r = *(relay **)of;
+    for (unsigned turn = 1;; turn++) {
+        for (unsigned round = 0; atomic_load(&r->turn) < turn; round++) {
+            if (atomic_load(&r->is_over))
+                return NULL;
+            crew_wait(round);
+        }
+        pageheap *heap = atomic_load(&r->heap);
+        void *run = pageheap_alloc(heap, 3, 0);
+        EXPECT(run != NULL);
+        if (run != NULL)
+            crew_fill(run, 3);
+        EXPECT(turn % 2 == 0 || pageheap_free(heap, run, 3) == 0); /* else destroy takes it */
+        atomic_fetch_add(&r->finished, 1);
+    }
+}
+
+static void heaps_end_before_their_threads(void **state)
+{
+    (void)state;
+    static relay r;
+    relay *same[4] = { &r, &r, &r, &r };
+    pthread_t threads[4];
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, use_each_heap, &same[i]), 0);
+    for (unsigned turn = 1; turn <= 1000 / CREW_SHARE; turn++) {
+        pageheap *heap = pageheap_create(NULL);
+        assert_non_null(heap);
+        atomic_store(&r.heap, heap);
+        atomic_store(&r.finished, 0);
+        atomic_store(&r.turn, turn);
+        for (unsigned round = 0; atomic_load(&r.finished) < 4; round++)
+            crew_wait(round);
+        assert_int_equal(pageheap_check(heap), 0);
+        assert_int_equal(pageheap_destroy(heap), 0);
+    }
+    atomic_store(&r.is_over, true);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&crew_wrongs), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_threads),
+        cmocka_unit_test(many_heaps),
+        cmocka_unit_test(one_thread_uses_very_many_heaps),
+        cmocka_unit_test(heaps_end_before_their_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

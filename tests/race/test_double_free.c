@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* test_double_free.c -- two threads free the same run at the same moment: exactly one of them succeeds.
+ * PAGEHEAP_TEST_LONG makes each contest as long as its number of rounds asks, however slow the machine.
+ *
+ * A round is one run.  Runs come in batches, and both threads go through a batch in the same order, so that
+ * they meet at many of its runs.  No thread allocates meanwhile: a run freed is nobody's until the next batch.
+ */
+#include "crew.h"
+
+#define BATCH_MAX 64u
+
+typedef struct contest {
+    pageheap *heap;
+    size_t pages;
+    unsigned batch;
+    const char *tag;
+    uint32_t flags;
+    void *runs[BATCH_MAX];
+    int codes[2][BATCH_MAX];
+    atomic_uint turn;     /* counts up: 3k batch is made, then both have freed */
+    atomic_uint finished; /* of this batch */
+    atomic_bool is_over;
+    bool owner_competes;
+} contest;
+
+typedef struct rival {
+    contest *c;
+    unsigned number;
+} rival;
+
+static void free_batch(contest *c, unsigned number)
+{
+    for (unsigned i = 0; i < c->batch; i++)
+        c->codes[number][i] = (i + number) % 3 == 0 ? pageheap_free_unsized(c->heap, c->runs[i])
+                                                    : pageheap_free(c->heap, c->runs[i], c->pages);
+}
+
+static void *compete(void *of)
+{
+    rival *r = of;
+    contest *c = r->c;
+    for (unsigned turn = 1;; turn++) {
+        for (unsigned round = 0; atomic_load(&c->turn) < turn; round++) {
+            if (atomic_load(&c->is_over))
+                return NULL;
+            crew_wait(round);
+        }
+        free_batch(c, r->number);
+        atomic_fetch_add(&c->finished, 1);
+    }
+}
+
+static void judge(const contest *c)
+{
+    for (unsigned i = 0; i < c->batch; i++) {
+        int a = c->codes[0][i], b = c->codes[1][i];
+        int loser = a == 0 ? b : a;
+        EXPECT((a == 0) != (b == 0));
+        EXPECT(loser == PAGEHEAP_EBADRUN || (loser == PAGEHEAP_ENOTOURS && c->pages > 262144));
+    }
+}
+
+static void make_batch(contest *c)
+{
+    for (unsigned i = 0; i < c->batch; i++) {
+        c->runs[i] = c->tag != NULL ? pageheap_alloc_tagged(c->heap, c->pages, c->flags, c->tag)
+                                    : pageheap_alloc(c->heap, c->pages, c->flags);
+        assert_non_null(c->runs[i]);
+    }
+}
+
+/* The calling thread allocates, and is one of the two itself if `owner_competes`. */
+static void hold_contest(contest *c, unsigned rounds)
+{
+    rival rivals[2] = { { c, 1 }, { c, 0 } };
+    pthread_t threads[2];
+    unsigned others = c->owner_competes ? 1 : 2;
+    uint64_t until_ms = crew_now_ms() + (getenv("PAGEHEAP_TEST_LONG") != NULL ? 60000 : 2000);
+    unsigned done = 0;
+    atomic_store(&crew_wrongs, 0);
+    c->heap = pageheap_create(NULL);
+    assert_non_null(c->heap);
+    for (unsigned i = 0; i < others; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, compete, &rivals[i]), 0);
+    for (unsigned turn = 1; done < rounds && crew_now_ms() < until_ms; turn++, done += c->batch) {
+        make_batch(c);
+        atomic_store(&c->finished, 0);
+        atomic_store(&c->turn, turn);
+        if (c->owner_competes)
+            free_batch(c, 0);
+        for (unsigned round = 0; atomic_load(&c->finished) < others; round++)
+            crew_wait(round);
+        judge(c);
+    }
+    atomic_store(&c->is_over, true);
+    for (unsigned i = 0; i < others; i++)
+        pthread_join(threads[i], NULL);
+    print_message("%u rounds\n", done);
+    crew_end(c->heap);
+}
+
+static void contests(size_t pages, unsigned batch, unsigned rounds, const char *tag, uint32_t flags)
+{
+    for (unsigned owner_competes = 0; owner_competes < 2; owner_competes++) {
+        contest c = { .pages = pages, .batch = batch, .tag = tag, .flags = flags };
+        c.owner_competes = owner_competes;
+        hold_contest(&c, rounds / CREW_SHARE);
+    }
+}
+
+static void one_page(void **state)
+{
+    (void)state;
+    contests(1, BATCH_MAX, 1000000, NULL, 0);
+}
+
+static void hundred_pages(void **state)
+{
+    (void)state;
+    contests(100, BATCH_MAX, 1000000, NULL, 0);
+}
+
+static void three_blocks(void **state)
+{
+    (void)state;
+    contests(3 * 512, 8, 100000, NULL, 0);
+}
+
+static void above_a_region(void **state)
+{
+    (void)state;
+    contests((1u << 30) / 4096 + 1, 2, 2000, NULL, 0);
+}
+
+static void labelled(void **state)
+{
+    (void)state;
+    contests(2, BATCH_MAX, 200000, "twice", 0);
+}
+
+static void labelled_three_blocks(void **state)
+{
+    (void)state;
+    contests(3 * 512, 8, 200000, "twice", 0);
+}
+
+static void guarded(void **state)
+{
+    (void)state;
+    contests(2, 16, 20000, NULL, PAGEHEAP_GUARD);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_page),     cmocka_unit_test(hundred_pages),
+        cmocka_unit_test(three_blocks), cmocka_unit_test(above_a_region),
+        cmocka_unit_test(labelled),     cmocka_unit_test(labelled_three_blocks),
+        cmocka_unit_test(guarded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

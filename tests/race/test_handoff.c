@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* test_handoff.c -- threads hand runs to each other: whoever receives a run finds its contents and frees it.
+ *
+ * In a circle, each thread allocates for its neighbour and frees what the other neighbour allocated; with one
+ * allocating thread and several that free; and with threads that end while their runs are being freed.
+ */
+#include "crew.h"
+#include "ring.h"
+
+#define THREADS_MAX 8
+#define ITEMS       (40000u / CREW_SHARE)
+
+typedef struct circle {
+    pageheap *heap;
+    unsigned threads;
+    ring rings[THREADS_MAX]; /* ring i: from thread i to thread i + 1 */
+} circle;
+
+typedef struct member {
+    circle *c;
+    unsigned number;
+    uint64_t seed;
+} member;
+
+static size_t throw_pages(dice *d)
+{
+    uint64_t kind = dice_below(d, 100);
+    if (kind < 60)
+        return 1 + dice_below(d, 3);
+    if (kind < 97)
+        return 1 + dice_below(d, 60);
+    return 1 + dice_below(d, 700);
+}
+
+static bool take_one(pageheap *heap, ring *from)
+{
+    ring_item item;
+    if (!ring_take(from, &item))
+        return false;
+    EXPECT(crew_is_intact(item.run, item.pages));
+    EXPECT(pageheap_free(heap, item.run, item.pages) == 0);
+    return true;
+}
+
+static void *be_member(void *of)
+{
+    member *m = of;
+    circle *c = m->c;
+    ring *to = &c->rings[m->number];
+    ring *from = &c->rings[(m->number + c->threads - 1) % c->threads];
+    dice d = dice_from_seed(m->seed);
+    unsigned taken = 0;
+    unsigned idle = 0;
+    for (unsigned put = 0; put < ITEMS || taken < ITEMS;) {
+        bool moved = false;
+        if (put < ITEMS) {
+            size_t pages = throw_pages(&d);
+            void *run = pageheap_alloc(c->heap, pages, 0);
+            EXPECT(run != NULL);
+            if (run == NULL)
+                return NULL;
+            crew_fill(run, pages);
+            moved = ring_put(to, (ring_item){ run, pages });
+            if (!moved)
+                EXPECT(pageheap_free(c->heap, run, pages) == 0); /* the ring is full */
+            put += moved;
+        }
+        while (taken < ITEMS && take_one(c->heap, from)) {
+            taken++;
+            moved = true;
+        }
+        idle = moved ? 0 : idle + 1;
+        crew_wait(idle);
+    }
+    return NULL;
+}
+
+static void go_round(unsigned threads)
+{
+    static circle c;
+    member members[THREADS_MAX];
+    dice d = dice_new();
+    memset(&c, 0, sizeof c);
+    c.threads = threads;
+    c.heap = pageheap_create(NULL);
+    assert_non_null(c.heap);
+    for (unsigned i = 0; i < threads; i++)
+        members[i] = (member){ &c, i, dice_next(&d) };
+    crew_run(be_member, members, sizeof members[0], threads);
+    crew_end(c.heap);
+}
+
+static void two_hand_over(void **state)
+{
+    (void)state;
+    go_round(2);
+}
+
+static void eight_hand_over(void **state)
+{
+    (void)state;
+    go_round(8);
+}
+
+/* ---- one allocates, others free -------------------------------------------------------- */
+
+#define FREEING_THREADS 3
+
+typedef struct fan {
+    pageheap *heap;
+    ring rings[FREEING_THREADS];
+    atomic_bool is_over;
+} fan;
+
+typedef struct freer {
+    fan *f;
+    unsigned number;
+} freer;
+
+static void *be_freer(void *of)
+{
+    freer *me = of;
+    for (unsigned idle = 0;; idle++) {
+        bool was_over = atomic_load(&me->f->is_over);
+        bool any = false;
+        while (take_one(me->f->heap, &me->f->rings[me->number]))
+            any = true;
+        if (!any && was_over)
+            return NULL;
+        idle = any ? 0 : idle;
+        crew_wait(idle);
+    }
+}
+
+static void *be_allocator(void *of)
+{
+    fan *f = of;
+    dice d = dice_from_seed(4711);
+    for (unsigned i = 0; i < 2 * ITEMS; i++) {
+        size_t pages = throw_pages(&d);
+        void *run = pageheap_alloc(f->heap, pages, 0);
+        EXPECT(run != NULL);
+        if (run == NULL)
+            break;
+        crew_fill(run, pages);
+        for (unsigned round = 0; !ring_put(&f->rings[i % FREEING_THREADS], (ring_item){ run, pages });
+             round++)
+            crew_wait(round);
+    }
+    atomic_store(&f->is_over, true);
+    return NULL;
+}
+
+static void one_allocates_three_free(void **state)
+{
+    (void)state;
+    static fan f;
+    pthread_t allocator;
+    freer freers[FREEING_THREADS];
+    f.heap = pageheap_create(NULL);
+    assert_non_null(f.heap);
+    assert_int_equal(pthread_create(&allocator, NULL, be_allocator, &f), 0);
+    for (unsigned i = 0; i < FREEING_THREADS; i++)
+        freers[i] = (freer){ &f, i };
+    crew_run(be_freer, freers, sizeof freers[0], FREEING_THREADS);
+    pthread_join(allocator, NULL);
+    crew_end(f.heap);
+}
+
+/* ---- threads end while others free ----------------------------------------------------- */
+
+#define GENERATIONS (200u / CREW_SHARE + 10)
+#define RUNS_EACH   100u
+
+typedef struct short_life {
+    pageheap *heap;
+    ring to;
+    uint64_t seed;
+    atomic_bool is_over;
+} short_life;
+
+/* The last runs are put just before the thread ends. */
+static void *live_shortly(void *of)
+{
+    short_life *life = of;
+    dice d = dice_from_seed(life->seed);
+    for (unsigned i = 0; i < RUNS_EACH; i++) {
+        size_t pages = throw_pages(&d);
+        void *run = pageheap_alloc(life->heap, pages, 0);
+        EXPECT(run != NULL);
+        if (run == NULL)
+            break;
+        crew_fill(run, pages);
+        EXPECT(ring_put(&life->to, (ring_item){ run, pages }));
+    }
+    atomic_store(&life->is_over, true);
+    return NULL;
+}
+
+static void *free_for_generations(void *of)
+{
+    pageheap *heap = of;
+    static _Thread_local short_life lives[2];
+    dice d = dice_from_seed((uintptr_t)lives);
+    for (unsigned g = 0; g < GENERATIONS; g++) {
+        pthread_t threads[2];
+        for (unsigned i = 0; i < 2; i++) {
+            memset(&lives[i], 0, sizeof lives[i]);
+            lives[i].heap = heap;
+            lives[i].seed = dice_next(&d);
+            EXPECT(pthread_create(&threads[i], NULL, live_shortly, &lives[i]) == 0);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            unsigned idle = 0;
+            for (bool was_over = false; !was_over; crew_wait(idle++)) {
+                was_over = atomic_load(&lives[i].is_over);
+                while (take_one(heap, &lives[i].to))
+                    idle = 0;
+            }
+            pthread_join(threads[i], NULL);
+        }
+    }
+    return NULL;
+}
+
+static void *free_for_generations_of(void *of)
+{
+    return free_for_generations(*(pageheap **)of);
+}
+
+static void owners_end_meanwhile(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    pageheap *heaps[2] = { heap, heap };
+    crew_run(free_for_generations_of, heaps, sizeof heaps[0], 2);
+    crew_end(heap);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_hand_over),
+        cmocka_unit_test(eight_hand_over),
+        cmocka_unit_test(one_allocates_three_free),
+        cmocka_unit_test(owners_end_meanwhile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
