@@ -3,7 +3,7 @@
 #include "crew.h"
 
 #define THREADS 64u
-#define STEPS   (40000u / CREW_SHARE)
+#define STEPS   (20000u / CREW_SHARE)
 
 typedef struct hand {
     pageheap **heaps;

@@ -8,7 +8,7 @@
 #include "ring.h"
 
 #define THREADS_MAX 8
-#define ITEMS       (40000u / CREW_SHARE)
+#define ITEMS       (25000u / CREW_SHARE)
 
 typedef struct circle {
     pageheap *heap;
