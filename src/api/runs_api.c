@@ -47,8 +47,8 @@ static uintptr_t alloc_plain(pageheap *heap, uint64_t pages, uint64_t align_byte
         return ph_run_alloc(heap, (unsigned)pages, (unsigned)align_pages);
     }
     if (pages <= PH_REGION_PAGES_MAX(heap))
-        return ph_large_alloc(heap, pages, align_bytes);
-    return ph_huge_alloc(heap, pages, align_bytes);
+        return ph_large_alloc(heap, pages, align_bytes, PH_LARGE_LIVE);
+    return ph_huge_alloc(heap, pages, align_bytes, PH_LARGE_LIVE);
 }
 
 static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags,
@@ -75,7 +75,7 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
 {
     if (flags == 0 && !PH_HAS_ASAN && ph_heap_is_valid(heap) && pages - 1 < PH_REGION_PAGES_MAX(heap)) {
         uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
-                                                   : ph_large_alloc(heap, pages, 0);
+                                                   : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
         return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
     }
     return alloc_checked(heap, pages, 0, flags, NULL);

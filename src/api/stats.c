@@ -34,7 +34,9 @@ static void fill(pageheap *heap, pageheap_stats *stats)
     add_calls(&heap->special, stats);
     for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
         add_calls(front, stats);
-    stats->live_runs = stats->alloc_calls - stats->free_calls;
+    /* Counted while threads go on: a free may be seen whose allocation is not. */
+    uint64_t frees = stats->free_calls;
+    stats->live_runs = stats->alloc_calls > frees ? stats->alloc_calls - frees : 0;
 }
 
 int pageheap_get_stats(pageheap *heap, pageheap_stats *ret_stats)

@@ -14,8 +14,12 @@
 
 void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean)
 {
-    block->number = (base >> PH_BLOCK_LOG2) & ((1u << 27) - 1);
-    block->page_log2 = page_log2 & 31;
+    uint32_t number = (base >> PH_BLOCK_LOG2) & ((1u << 27) - 1);
+    /* Others may be reading where a block lies while it changes hands: write only what is new. */
+    if (block->number != number)
+        block->number = number & ((1u << 27) - 1);
+    if (block->page_log2 != page_log2)
+        block->page_log2 = page_log2 & 31;
     unsigned pages = ph_block_pages(block);
     block->unused_pages = (uint16_t)pages;
     block->longest_pages = (uint16_t)pages;

@@ -57,6 +57,10 @@ void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
     add_front(&heap->special, &sums);
     for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
         add_front(front, &sums);
+    /* Read while the others go on: a run's end may be seen and its beginning not.  A negative height would be
+     * remembered as an enormous one. */
+    if ((int64_t)sums.live_pages < 0)
+        sums.live_pages = 0;
     raise_to(&heap->peak_live_pages, sums.live_pages);
     raise_to(&heap->period_peak_pages, sums.live_pages);
     sums.peak_pages =
@@ -162,7 +166,7 @@ static uint64_t purge_front(pageheap *heap, ph_front *front, ph_front *own, uint
 {
     uint64_t given = 0;
     for (unsigned min_pages = LONG_EXTENT_PAGES; given < pages; min_pages = 1) {
-        uint64_t blocks_left = front->block_count;
+        uint64_t blocks_left = ph_load_relaxed(&front->block_count);
         while (given < pages && blocks_left > 0) {
             batch batch;
             ph_front_hold(front, own);
@@ -318,7 +322,7 @@ static bool wants_privacy(ph_front *front, uint64_t now_ms)
         ph_store_relaxed(&front->shared_since_ms, now_ms);
         return false;
     }
-    uint64_t doublings = ph_min_u64(front->foreign_events, SHARED_DOUBLINGS_MAX);
+    uint64_t doublings = ph_min_u64(ph_load_relaxed(&front->foreign_events), SHARED_DOUBLINGS_MAX);
     return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_MIN << doublings;
 }
 
@@ -361,7 +365,7 @@ void ph_heap_tick(pageheap *heap, ph_front *own)
 
 void ph_heap_grown(pageheap *heap, ph_front *own)
 {
-    own->grown_pages = 0;
+    ph_store_relaxed(&own->grown_pages, 0);
     if (heap->decay_ms == PAGEHEAP_NEVER || ph_os.now_ms() < ph_load_relaxed(&heap->patient_until_ms)) {
         sample(heap, NULL);
         return;

@@ -67,7 +67,7 @@ void ph_front_attach(ph_front *front, ph_block *block)
     block->dirty.next = NULL;
     ph_store_relaxed(&block->kind, PH_BLOCK_PAGES);
     ph_store_release(&block->owner, front); /* pairs with the acquire in ph_run_free: kind first */
-    front->block_count++;
+    ph_bump_relaxed(&front->block_count, 1);
     front->empty_blocks += block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);
     ph_bump_relaxed(&front->dirty_pages, dirty_pages_of(block));
@@ -80,7 +80,7 @@ void ph_front_detach(ph_front *front, ph_block *block)
     ph_index_remove(&front->index, block);
     if (is_on_dirty_list(front, block))
         dirty_list_remove(front, block);
-    front->block_count--;
+    ph_bump_relaxed(&front->block_count, (uint64_t)0 - 1);
     front->empty_blocks -= block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, (uint64_t)0 - (pages - block->unused_pages));
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - dirty_pages_of(block));
@@ -92,7 +92,7 @@ void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pa
     unsigned clean = ph_block_take(block, first, pages);
     ph_bump_relaxed(&front->used_pages, pages);
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - (pages - clean));
-    front->grown_pages += clean;
+    ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
 }
 
@@ -172,11 +172,12 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
     return pages;
 }
 
+/* Sequentially consistent, as is the clearing of `pending` before it: see free_shared. */
 static bool has_remote_bits(const ph_block *block)
 {
     uint64_t any = 0;
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
-        any |= ph_load_relaxed(&block->remote[w]);
+        any |= atomic_load(&block->remote[w]);
     return any != 0;
 }
 

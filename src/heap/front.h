@@ -109,14 +109,15 @@ typedef struct ph_front {
     _Atomic uint64_t remote_free_calls, remote_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t failed_allocs;   /* owner */
-    uint64_t foreign_events;          /* times it became shared; its periods of staying so grow with them */
+    _Atomic uint64_t foreign_events;  /* times it became shared; its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
     _Atomic uint64_t foreign_calls; /* frees by others since it became shared; any thread */
 
     _Atomic uint64_t used_pages, dirty_pages;
     _Atomic uint64_t large_cached_pages;
-    uint64_t grown_pages; /* clean pages taken since the last look at the balance */
-    uint64_t block_count, empty_blocks;
+    _Atomic uint64_t grown_pages; /* clean pages taken since the last look at the balance; owner resets it */
+    _Atomic uint64_t block_count; /* read by anyone */
+    uint64_t empty_blocks;
     ph_block *dirty_first, *dirty_last;
     uint64_t magazines_bytes;
     ph_magazine *spares[PH_MAGAZINE_KINDS]; /* empty ones, by `below` */
@@ -147,7 +148,7 @@ static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
     uint32_t attention = ph_load_acquire(&front->attention); /* pairs with the release in ph_front_unlock */
     if (PH_UNLIKELY((attention & PH_FENCED) != 0)) {
         atomic_exchange(&front->busy, 1);
-        attention = ph_load_acquire(&front->attention);
+        attention = atomic_load(&front->attention); /* both sequentially consistent: store, then load */
     }
     if (PH_LIKELY((attention & PH_REVOKED) == 0))
         return true;

@@ -144,9 +144,22 @@ static void free_fronts(pageheap *heap)
     }
 }
 
+/* Block records outlive the heap: they must not say that they hang on a stack that is gone. */
+static void forget_pending(ph_front *front)
+{
+    ph_block *block = ph_exchange_acq_rel(&front->pending, NULL); /* pairs with ph_front_notify */
+    while (block != NULL) {
+        ph_block *next = ph_load_relaxed(&block->pending_next);
+        ph_store_relaxed(&block->pending, 0);
+        block = next;
+    }
+}
+
 void ph_heap_destroy(pageheap *heap)
 {
     unlink_heap(heap);
+    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+        forget_pending(front);
     ph_pool_unmap_all(heap);
     ph_huge_unmap_all(heap);
     ph_special_end(heap);

@@ -178,19 +178,22 @@ int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
 
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
 
-uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes);
+/* `state` is the run's from the start: PH_LARGE_LIVE or PH_LARGE_SPECIAL. */
+uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t state);
 int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages);
+/* The run's state was made CACHED by the caller, who thereby frees it. */
+void ph_large_retire(pageheap *heap, ph_block *head);
 /* The block's front was held; give the runs it keeps back to the pool until `keep_pages` are left. */
 void ph_large_drain(ph_front *front, uint64_t keep_pages);
 /* Make the blocks of a run that is nobody's EMPTY and give them to the pool. */
 void ph_large_release(pageheap *heap, ph_block *head);
-uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes);
-void ph_huge_release(pageheap *heap, ph_huge *huge);
+uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t state);
+void ph_huge_release(pageheap *heap, ph_block *head);
 void ph_huge_unmap_all(pageheap *heap);
 /* Try again to unmap what could not be unmapped.  Hold purge_turn only. */
 void ph_huge_shrink(pageheap *heap);
-/* The huge run that `address` lies in, or NULL. */
-ph_huge *ph_huge_find(uintptr_t address);
+/* The first block of the huge run that `address` lies in, or NULL. */
+ph_block *ph_huge_head(uintptr_t address);
 
 /* ---- special.c: runs with a label or flags --------------------------------------------- */
 

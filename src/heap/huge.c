@@ -12,24 +12,29 @@
 
 #include "map/meta.h"
 
-static ph_huge *covering(_Atomic(ph_huge *) *slot, uintptr_t address)
+/* The slot is read twice: a run that is freed meanwhile has left it before its numbers become others'. */
+static ph_block *covering(_Atomic(ph_block *) *slot, uintptr_t address)
 {
-    ph_huge *huge = ph_load_acquire(slot); /* pairs with the release in set_windows */
-    if (huge == NULL || address - huge->base >= huge->mapped_bytes)
+    ph_block *head = ph_load_acquire(slot); /* pairs with the release in set_windows */
+    if (head == NULL || ph_load_acquire(&head->kind) != PH_BLOCK_LARGE)
         return NULL;
-    return huge;
+    uint64_t pages = ph_load_acquire(&head->large.pages);
+    uint64_t mapped_bytes = ph_align_up(pages << head->page_log2, PH_BLOCK_BYTES);
+    if (address - ph_block_base(head) >= mapped_bytes || ph_load_relaxed(slot) != head)
+        return NULL;
+    return head;
 }
 
-ph_huge *ph_huge_find(uintptr_t address)
+ph_block *ph_huge_head(uintptr_t address)
 {
     ph_window *window = ph_window_of(address);
     if (window == NULL)
         return NULL;
-    ph_huge *huge = covering(&window->enters, address);
-    return huge != NULL ? huge : covering(&window->leaves, address);
+    ph_block *head = covering(&window->enters, address);
+    return head != NULL ? head : covering(&window->leaves, address);
 }
 
-static void set_windows(const ph_huge *huge, ph_huge *value)
+static void set_windows(const ph_huge *huge, ph_block *value)
 {
     uintptr_t first = huge->base >> PH_WINDOW_LOG2;
     uintptr_t last = (huge->base + huge->mapped_bytes - 1) >> PH_WINDOW_LOG2;
@@ -59,17 +64,17 @@ static int map_aligned(pageheap *heap, ph_huge *huge, uint64_t align_bytes)
     return error;
 }
 
-static void register_run(pageheap *heap, ph_huge *huge)
+static void register_run(pageheap *heap, ph_huge *huge, uint32_t state)
 {
     ph_block *head = ph_block_of_ours(huge->base);
     ph_block_init(head, huge->base, heap->page_log2, false);
     ph_store_relaxed(&head->large.pages, huge->pages);
     head->large.clean = 0;
-    ph_store_relaxed(&head->large.state, PH_LARGE_LIVE);
+    ph_store_relaxed(&head->large.state, state);
     ph_store_relaxed(&head->kind, PH_BLOCK_LARGE);
     ph_store_release(&head->owner, &heap->special); /* pairs with the acquire in ph_run_free */
     huge->head = head;
-    set_windows(huge, huge);
+    set_windows(huge, head);
     ph_mutex_lock(&heap->lock);
     huge->next = heap->huge_runs;
     heap->huge_runs = huge;
@@ -80,7 +85,7 @@ static void register_run(pageheap *heap, ph_huge *huge)
     ph_fetch_add_relaxed(&heap->large_live_pages, huge->pages);
 }
 
-uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t state)
 {
     if (!ph_heap_charge(heap, pages))
         return 0;
@@ -91,10 +96,13 @@ uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
     huge->pages = pages;
     if (map_aligned(heap, huge, ph_max_u64(align_bytes, PH_BLOCK_BYTES)) != 0)
         goto undo_record;
-    register_run(heap, huge);
+    register_run(heap, huge, state);
     ph_front *front = ph_front_mine(heap);
-    if (front != NULL)
+    if (front != NULL) {
+        ph_front_enter(front); /* a split by another thread counts here too */
         ph_bump_relaxed(&front->alloc_calls, 1);
+        ph_front_leave(front);
+    }
     return huge->base | PH_RUN_CLEAN;
 
 undo_record:
@@ -104,14 +112,16 @@ undo_charge:
     return 0;
 }
 
-static void unlink_run(pageheap *heap, const ph_huge *huge)
+static ph_huge *unlink_run(pageheap *heap, const ph_block *head)
 {
     ph_mutex_lock(&heap->lock);
     ph_huge **link = &heap->huge_runs;
-    while (*link != huge)
+    while ((*link)->head != head)
         link = &(*link)->next;
+    ph_huge *huge = *link;
     *link = huge->next;
     ph_mutex_unlock(&heap->lock);
+    return huge;
 }
 
 /* True if the mapping is gone, and the record with it.  At the limit of mappings the memory goes, the address
@@ -168,14 +178,14 @@ void ph_huge_shrink(pageheap *heap)
     }
 }
 
-void ph_huge_release(pageheap *heap, ph_huge *huge)
+void ph_huge_release(pageheap *heap, ph_block *head)
 {
+    ph_huge *huge = unlink_run(heap, head);
     ph_heap_uncharge(heap, huge->pages);
     /* Records first: once unmapped, the addresses may become somebody else's at any moment. */
     set_windows(huge, NULL);
     ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
     ph_store_release(&huge->head->owner, NULL);
-    unlink_run(heap, huge);
     if (!unmap_run(heap, huge))
         retain(heap, huge);
 }

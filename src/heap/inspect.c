@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "block/runsearch.h"
 #include "heap/heap.h"
 
 /* ---- find ------------------------------------------------------------------------------ */
@@ -14,9 +15,9 @@ static void describe(pageheap *heap, uintptr_t start, uint64_t pages, pageheap_r
     *ret_run = (pageheap_run){ .heap = heap, .start = (void *)start, .pages = pages };
 }
 
-static bool find_long(ph_block *head, uintptr_t address, pageheap_run *ret_run)
+/* The block may have gone back to the system by now: its heap is who the caller saw, not what it says. */
+static bool find_long(pageheap *heap, const ph_block *head, uintptr_t address, pageheap_run *ret_run)
 {
-    pageheap *heap = ph_load_acquire(&head->owner)->heap;
     uintptr_t base = ph_block_base(head);
     uint64_t pages = ph_load_relaxed(&head->large.pages);
     if (ph_load_acquire(&head->large.state) != PH_LARGE_LIVE) /* pairs with enliven */
@@ -27,9 +28,8 @@ static bool find_long(ph_block *head, uintptr_t address, pageheap_run *ret_run)
     return true;
 }
 
-static bool find_short(const ph_block *block, uintptr_t address, pageheap_run *ret_run)
+static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t address, pageheap_run *ret_run)
 {
-    const ph_front *owner = ph_load_acquire(&block->owner);
     pageheap *heap = owner->heap;
     int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
     if (first < 0)
@@ -46,8 +46,8 @@ int ph_run_find(uintptr_t address, pageheap_run *ret_run)
 {
     pageheap_run run = { .heap = NULL };
     bool found = false;
-    ph_huge *huge = ph_huge_find(address);
-    ph_block *block = huge != NULL ? huge->head : ph_block_of(address);
+    ph_block *head = ph_huge_head(address);
+    ph_block *block = head != NULL ? head : ph_block_of(address);
     ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
     if (owner == NULL)
         return PAGEHEAP_ENOTOURS;
@@ -55,11 +55,11 @@ int ph_run_find(uintptr_t address, pageheap_run *ret_run)
     bool is_special = owner == &owner->heap->special;
     run.heap = owner->heap;
     if (kind == PH_BLOCK_BODY)
-        block = ph_load_relaxed(&block->head);
-    if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
-        found = find_long(block, address, &run);
-    else if (kind == PH_BLOCK_PAGES && !is_special)
-        found = find_short(block, address, &run);
+        block = ph_load_relaxed(&block->head); /* NULL, perhaps: the run was freed this moment */
+    if ((kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY) && block != NULL)
+        found = find_long(owner->heap, block, address, &run);
+    else if (kind == PH_BLOCK_PAGES && !is_special && head == NULL)
+        found = find_short(owner, block, address, &run);
     if (!found && is_special && kind != PH_BLOCK_EMPTY)
         found = ph_special_find(owner->heap, address, &run);
     if (!found)
@@ -150,16 +150,30 @@ int ph_heap_each_run(pageheap *heap, pageheap_run_fn *fn, void *ctx)
     return answer;
 }
 
+static unsigned count_all(const uint64_t bits[PH_BLOCK_WORDS])
+{
+    unsigned count = 0;
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        count += ph_count_bits(bits[w]);
+    return count;
+}
+
+/* Told from copies of its words: the record's own numbers are for who holds the front. */
 static void describe_block(const pageheap *heap, const ph_block *block, pageheap_block *ret_block)
 {
     unsigned kind = ph_load_acquire(&block->kind);
     bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
+    uint64_t unused[PH_BLOCK_WORDS], dirty[PH_BLOCK_WORDS];
+    unsigned first;
+    ph_block_unused_bits(block, unused);
+    ph_block_dirty_bits(block, dirty);
     *ret_block = (pageheap_block){
         .start = (void *)ph_block_base(block),
         .pages = heap->block_pages,
-        .unused_pages = is_long ? 0 : block->unused_pages,
-        .resident_pages = is_long ? 0 : (size_t)block->unused_pages - block->clean_pages,
-        .longest_pages = is_long ? 0 : block->longest_pages,
+        .unused_pages = is_long ? 0 : count_all(unused),
+        .resident_pages = is_long ? 0 : count_all(dirty),
+        .longest_pages =
+            is_long ? 0 : ph_runsearch_longest(unused, PH_BLOCK_WORDS, PH_BLOCK_PAGES_MAX, &first),
     };
 }
 

@@ -89,12 +89,12 @@ static void form_run(pageheap *heap, uintptr_t base, uint64_t pages, bool is_cle
 }
 
 /* The run becomes live: address | PH_RUN_CLEAN. */
-static uintptr_t enliven(pageheap *heap, ph_block *head, uint64_t pages)
+static uintptr_t enliven(pageheap *heap, ph_block *head, uint64_t pages, uint32_t state)
 {
     uintptr_t run = ph_block_base(head) | (head->large.clean ? PH_RUN_CLEAN : 0);
     head->large.clean = 0;
     ph_fetch_add_relaxed(&heap->large_live_pages, pages);
-    ph_store_release(&head->large.state, PH_LARGE_LIVE); /* pairs with the compare-and-swap in free */
+    ph_store_release(&head->large.state, state); /* pairs with the compare-and-swap in free */
     return run;
 }
 
@@ -108,7 +108,7 @@ static ph_block *kept_by(ph_front *front, uint64_t pages)
     return head;
 }
 
-static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks)
+static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks, uint32_t state)
 {
     bool is_clean;
     if (!ph_heap_charge(heap, pages))
@@ -119,7 +119,7 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks)
         return 0;
     }
     form_run(heap, base, pages, is_clean);
-    return enliven(heap, ph_block_of_ours(base), pages);
+    return enliven(heap, ph_block_of_ours(base), pages, state);
 }
 
 static void count_call(ph_front *front)
@@ -129,18 +129,18 @@ static void count_call(ph_front *front)
     ph_front_leave(front);
 }
 
-uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t state)
 {
     ph_front *front = ph_front_mine(heap);
     unsigned align_blocks = align_bytes <= PH_BLOCK_BYTES ? 1 : (unsigned)(align_bytes / PH_BLOCK_BYTES);
     uintptr_t run;
     if (front == NULL)
-        return new_run(heap, pages, align_blocks);
+        return new_run(heap, pages, align_blocks, state);
     ph_block *head = align_blocks == 1 ? kept_by(front, pages) : NULL;
     if (head != NULL) {
-        run = enliven(heap, head, pages);
+        run = enliven(heap, head, pages, state);
     } else {
-        run = new_run(heap, pages, align_blocks);
+        run = new_run(heap, pages, align_blocks, state);
         if (run == 0)
             return 0;
         count_call(front);
@@ -154,32 +154,37 @@ uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes)
 
 /* ---- free ------------------------------------------------------------------------------ */
 
-int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
+void ph_large_retire(pageheap *heap, ph_block *head)
 {
     uint64_t length = ph_load_relaxed(&head->large.pages);
-    if (address % PH_BLOCK_BYTES != 0 || (pages != 0 && pages != length))
-        return PAGEHEAP_EBADRUN;
-    uint32_t expected = PH_LARGE_LIVE;
-    if (!ph_cas_acq_rel(&head->large.state, &expected, PH_LARGE_CACHED)) /* pairs with enliven */
-        return PAGEHEAP_EBADRUN;
     ph_fetch_sub_relaxed(&heap->large_live_pages, length);
-    ph_huge *huge = length > PH_REGION_PAGES_MAX(heap) ? ph_huge_find(address) : NULL;
+    bool is_huge = length > PH_REGION_PAGES_MAX(heap);
     ph_front *front = ph_front_mine(heap);
     bool is_kept = false;
     bool is_over = false;
     if (front != NULL) {
         ph_front_enter(front);
         ph_bump_relaxed(&front->free_calls, 1);
-        is_kept = huge == NULL && keep(front, head, length);
+        is_kept = !is_huge && keep(front, head, length);
         is_over = ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->cached_pages) >
                   front->cache_limit_pages;
         ph_front_leave(front);
     }
-    if (huge != NULL)
-        ph_huge_release(heap, huge);
+    if (is_huge)
+        ph_huge_release(heap, head);
     else if (!is_kept)
         ph_large_release(heap, head);
     if (is_over)
         ph_front_relimit(heap, front);
+}
+
+int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
+{
+    if (address % PH_BLOCK_BYTES != 0 || (pages != 0 && pages != ph_load_relaxed(&head->large.pages)))
+        return PAGEHEAP_EBADRUN;
+    uint32_t expected = PH_LARGE_LIVE;
+    if (!ph_cas_acq_rel(&head->large.state, &expected, PH_LARGE_CACHED)) /* pairs with enliven */
+        return PAGEHEAP_EBADRUN;
+    ph_large_retire(heap, head);
     return 0;
 }

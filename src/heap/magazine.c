@@ -65,7 +65,7 @@ void ph_front_share(ph_front *front)
 {
     ph_front_cool(front);
     atomic_fetch_or(&front->attention, PH_SHARED);
-    ph_store_relaxed(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
+    ph_store_release(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
 }
 
 /* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
@@ -186,7 +186,7 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     PH_ASSERT(taken > 0);
     ph_bump_relaxed(&front->used_pages, (uint64_t)taken * pages);
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)clean - (uint64_t)taken * pages);
-    front->grown_pages += clean;
+    ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
     for (unsigned i = taken; i-- > 1;) {
         uintptr_t run = address_of(block, starts[i]);

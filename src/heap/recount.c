@@ -120,7 +120,7 @@ static int check_front(const pageheap *heap, const ph_front *front)
         for (unsigned b = 0; b < region->committed_blocks; b++)
             count_block(ph_block_of_ours(region->base + b * PH_BLOCK_BYTES), front, &sum);
     }
-    int code = compare("F1: blocks of a front", front->block_count, sum.blocks);
+    int code = compare("F1: blocks of a front", ph_load_relaxed(&front->block_count), sum.blocks);
     code = compare("F1: empty blocks of a front", front->empty_blocks, sum.empty) | code;
     code = compare("F2: used pages of a front", ph_load_relaxed(&front->used_pages), sum.used) | code;
     code = compare("F3: dirty pages of a front", ph_load_relaxed(&front->dirty_pages), sum.dirty) | code;

@@ -16,11 +16,19 @@ static uint64_t magazines_bytes_allowed(const ph_front *front)
     return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 20;
 }
 
+static bool wants_spares(ph_front *front, unsigned kind)
+{
+    ph_front_enter(front); /* whoever drains it makes spares of emptied magazines */
+    bool wants = front->spares[kind] == NULL && front->magazines_bytes < magazines_bytes_allowed(front);
+    ph_front_leave(front);
+    return wants;
+}
+
 /* Have a spare magazine for this length at hand.  The front is not held; only its thread calls this. */
 static void restock(pageheap *heap, ph_front *front, unsigned pages)
 {
     unsigned kind = ph_magazine_kind(pages);
-    if (front->spares[kind] != NULL || front->magazines_bytes >= magazines_bytes_allowed(front))
+    if (!wants_spares(front, kind))
         return;
     ph_magazine *fresh[SPARES_AT_A_TIME];
     unsigned count = 0;
@@ -52,8 +60,11 @@ static bool inherit_block_from_any(pageheap *heap, ph_front *mine, unsigned page
         if (from == mine || !is_vacant_and_useful(from, pages))
             continue;
         ph_front_lock(from);
+        bool is_vacant = ph_load_relaxed(&from->has_owner) == 0;
         ph_front_collect(from);
-        ph_block *block = ph_load_relaxed(&from->has_owner) == 0 ? ph_index_best(&from->index, pages) : NULL;
+        if (is_vacant)
+            ph_front_drain(from, 0); /* after fork a vacant front may still keep runs of its blocks */
+        ph_block *block = is_vacant ? ph_index_best(&from->index, pages) : NULL;
         bool shared = ph_front_is_shared(from);
         if (block != NULL)
             ph_front_detach(from, block);
@@ -177,7 +188,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
     }
     if (run == 0)
         ph_bump_relaxed(&front->failed_allocs, 1);
-    if (front->grown_pages > growth_step(heap))
+    if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
         ph_heap_grown(heap, front);
     if (ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0)
         ph_heap_tick(heap, front);
@@ -236,7 +247,7 @@ static void make_shared(ph_front *owner, const ph_block *block)
     if (ph_load_relaxed(&block->owner) == owner && !ph_front_is_shared(owner)) {
         ph_front_share(owner);
         ph_store_relaxed(&owner->foreign_calls, 0);
-        owner->foreign_events++;
+        ph_bump_relaxed(&owner->foreign_events, 1);
         owner->shared_since_ms = ph_os.now_ms();
     }
     ph_front_unlock(owner);
@@ -269,7 +280,8 @@ static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintpt
 {
     int code = 0;
     ph_front_enter(mine);
-    bool is_shared = ph_front_is_shared(owner);
+    /* Pairs with ph_front_share: its owner's plain stores to marks come before our locked instructions. */
+    bool is_shared = ph_load_acquire(&owner->shared) != 0;
     *ret_moved = ph_load_relaxed(&block->owner) != owner || !is_shared;
     if (!*ret_moved)
         code = free_shared(mine, owner, block, address, pages);
@@ -319,8 +331,9 @@ static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pa
         int code;
         ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
         if (owner == NULL) {
-            const ph_huge *huge = ph_huge_find(address);
-            return huge != NULL && huge->heap == heap ? PAGEHEAP_EBADRUN : PAGEHEAP_ENOTOURS;
+            const ph_block *head = ph_huge_head(address);
+            owner = head == NULL ? NULL : ph_load_acquire(&head->owner);
+            return owner != NULL && owner->heap == heap ? PAGEHEAP_EBADRUN : PAGEHEAP_ENOTOURS;
         }
         if (owner->heap != heap)
             return PAGEHEAP_ENOTOURS;

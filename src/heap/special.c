@@ -22,15 +22,17 @@ static ph_attribute **bucket_of(pageheap *heap, uintptr_t address)
 /* Where the run that holds `address` begins, its guard included; 0 if no run does. */
 static uintptr_t whole_start_of(const pageheap *heap, uintptr_t address)
 {
-    const ph_huge *huge = ph_huge_find(address);
-    if (huge != NULL)
-        return huge->base;
+    const ph_block *head = ph_huge_head(address);
+    if (head != NULL)
+        return ph_block_base(head);
     const ph_block *block = ph_block_of(address);
     unsigned kind = block == NULL ? PH_BLOCK_NONE : ph_load_acquire(&block->kind); /* pairs with form_run */
     if (kind == PH_BLOCK_LARGE)
         return ph_block_base(block);
     if (kind == PH_BLOCK_BODY)
-        return ph_block_base(ph_load_relaxed(&block->head));
+        block = ph_load_relaxed(&block->head); /* NULL, perhaps: the run was freed this moment */
+    if (kind == PH_BLOCK_BODY)
+        return block == NULL ? 0 : ph_block_base(block);
     if (kind != PH_BLOCK_PAGES)
         return 0;
     int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
@@ -104,10 +106,8 @@ static uintptr_t take_pages(pageheap *heap, uint64_t pages, uint64_t align_bytes
         return take_small(heap, (unsigned)pages, (unsigned)align_pages);
     }
     bool is_huge = pages > PH_REGION_PAGES_MAX(heap);
-    uintptr_t run =
-        is_huge ? ph_huge_alloc(heap, pages, align_bytes) : ph_large_alloc(heap, pages, align_bytes);
-    if (run != 0)
-        ph_store_release(&ph_block_of_ours(run)->large.state, PH_LARGE_SPECIAL); /* pairs with free's load */
+    uintptr_t run = is_huge ? ph_huge_alloc(heap, pages, align_bytes, PH_LARGE_SPECIAL)
+                            : ph_large_alloc(heap, pages, align_bytes, PH_LARGE_SPECIAL);
     return run & ~(uintptr_t)PH_RUN_CLEAN;
 }
 
@@ -118,8 +118,9 @@ static void give_pages(pageheap *heap, uintptr_t run, uint64_t pages)
         give_small(heap, run, (unsigned)pages);
         return;
     }
-    ph_store_release(&block->large.state, PH_LARGE_LIVE);
-    (void)ph_large_free(heap, block, run, pages);
+    /* Never LIVE in between: another thread that frees it too would find it so, and succeed as well. */
+    ph_store_release(&block->large.state, PH_LARGE_CACHED); /* pairs with the compare-and-swap in free */
+    ph_large_retire(heap, block);
 }
 
 /* ---- the flags ------------------------------------------------------------------------- */
@@ -219,9 +220,8 @@ static size_t table_bytes(uint64_t buckets)
 
 /* The longest chains are to stay short: move to eight times the buckets (no lock held).  Without memory for
  * them the old ones serve on. */
-static void grow_table(pageheap *heap)
+static void grow_table(pageheap *heap, uint64_t old_count)
 {
-    uint64_t old_count = heap->attributes.bucket_count;
     ph_attribute **fresh = ph_meta_alloc(table_bytes(old_count * 8));
     if (fresh == NULL)
         return;
@@ -249,10 +249,11 @@ static void link_record(pageheap *heap, ph_attribute *a)
 {
     ph_mutex_lock(&heap->attributes.lock);
     insert(heap, a);
-    bool is_full = ++heap->attributes.count > heap->attributes.bucket_count * 2;
+    uint64_t buckets = heap->attributes.bucket_count;
+    bool is_full = ++heap->attributes.count > buckets * 2;
     ph_mutex_unlock(&heap->attributes.lock);
     if (is_full)
-        grow_table(heap);
+        grow_table(heap, buckets);
 }
 
 /* Allocations here age the heap like all others. */

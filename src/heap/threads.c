@@ -165,8 +165,11 @@ ph_front *ph_front_mine_slow(pageheap *heap)
 void ph_fronts_after_fork(pageheap *heap)
 {
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
-    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next)
+    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
         ph_store_relaxed(&front->has_owner, front == mine);
+        /* Its thread may have been on the way in, about to see that the front is held. */
+        ph_store_relaxed(&front->busy, 0);
+    }
 }
 
 void ph_special_front_init(pageheap *heap)

@@ -24,11 +24,10 @@
 #define PH_ADDRESS_LOG2 48 /* user addresses of x86-64 and arm64 without opting in to more */
 #define PH_WINDOW_COUNT (1u << (PH_ADDRESS_LOG2 - PH_WINDOW_LOG2))
 
-struct ph_huge; /* a run longer than a region; see heap/huge.c */
-
 typedef struct ph_window {
-    /* Runs that cross the window's edge: one comes in from below, one leaves above. */
-    _Atomic(struct ph_huge *) enters, leaves;
+    /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  A block's
+     * record and not the run's own, because it is there for ever (W1). */
+    _Atomic(ph_block *) enters, leaves;
     ph_block blocks[PH_WINDOW_BLOCKS];
 } ph_window;
 
