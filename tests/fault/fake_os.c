@@ -34,6 +34,8 @@ static struct {
     _Atomic int sleeping;
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+void (*fake_os_on_call)(enum fake_call call);
+
 static _Thread_local uint32_t slow_mask;
 static _Thread_local unsigned slow_ms;
 
@@ -133,6 +135,8 @@ static int judge(enum fake_call call)
     uint64_t number = atomic_fetch_add(&fake.calls, 1) + 1;
     atomic_fetch_add(&fake.calls_of[call], 1);
     sleep_if_slow(call);
+    if (fake_os_on_call != NULL)
+        fake_os_on_call(call);
     if (fake.plan.half_discard) {
         if (call != FAKE_ADVISE + PH_ADVICE_DISCARD)
             return 0;

@@ -50,6 +50,9 @@ uint64_t fake_os_calls_of(enum fake_call call);  /* of one kind */
 uint64_t fake_os_faults_of(enum fake_call call); /* that were made to fail */
 uint64_t fake_os_faults(void);
 
+/* Called by whoever makes a system call, in place of nothing; but not while paused. */
+extern void (*fake_os_on_call)(enum fake_call call);
+
 /* The next call of each kind in the mask (bit: enum fake_call) made by the calling thread takes this long. */
 void fake_os_slow_me(uint32_t call_mask, unsigned ms);
 /* True while such a call sleeps. */
