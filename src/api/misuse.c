@@ -29,9 +29,12 @@ static void put_number(line *line, uint64_t number, unsigned base)
     put_text(line, digits + at);
 }
 
-int ph_judge(const pageheap *heap, int code, const char *call, const void *address, size_t pages)
+int ph_judge(pageheap *heap, int code, const char *call, const void *address, size_t pages)
 {
-    if (PH_LIKELY(code == 0) || !ph_heap_is_valid(heap) || !(heap->flags & PAGEHEAP_FATAL_MISUSE))
+    if (PH_LIKELY(code == 0) || !ph_heap_is_valid(heap))
+        return code;
+    ph_fetch_add_relaxed(&heap->refused_frees, 1);
+    if (!(heap->flags & PAGEHEAP_FATAL_MISUSE))
         return code;
     line line = { .length = 0 };
     put_text(&line, "pageheap: ");

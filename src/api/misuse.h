@@ -7,7 +7,7 @@
 
 #include "heap/heap.h"
 
-/* Hand `code` on; if it is a refusal and the heap wants that to be fatal, one line and the end. */
-int ph_judge(const pageheap *heap, int code, const char *call, const void *address, size_t pages);
+/* Hand `code` on; a refusal is counted, and if the heap wants that to be fatal, one line and the end. */
+int ph_judge(pageheap *heap, int code, const char *call, const void *address, size_t pages);
 
 #endif

@@ -14,6 +14,10 @@
 #define REFILL_PAGES_MAX 128
 #define REFILL_RUNS_MAX  32
 
+/* What a front fetches at one miss: a few pages, and this share of what it has. */
+#define REFILL_PAGES_MIN 8
+#define REFILL_SHARE     32
+
 ph_magazine ph_no_magazine;
 
 static unsigned refill_slot(unsigned pages)
@@ -157,17 +161,19 @@ void ph_front_drain(ph_front *front, uint64_t keep_pages)
     front->drain_from = pages;
 }
 
-/* How many runs to fetch at a miss: 1, 2, 4, ... as misses of this length recur, within the bounds. */
+/* How many runs to fetch at a miss: 1, 2, 4, ... as misses of this length recur, within the bounds.  A small
+ * heap fetches little: what is kept counts as resident, and would be given back to be fetched again. */
 static unsigned refill_count(ph_front *front, unsigned pages)
 {
     unsigned slot = refill_slot(pages);
-    unsigned count = front->refill_runs[slot];
-    count = count == 0 ? 1 : count;
+    unsigned count = front->refill_runs[slot] == 0 ? 1 : front->refill_runs[slot];
+    uint64_t used = ph_load_relaxed(&front->used_pages);
+    uint64_t most_pages = ph_min_u64(REFILL_PAGES_MAX, REFILL_PAGES_MIN + used / REFILL_SHARE);
     if (count * 2 <= REFILL_RUNS_MAX && count * 2 * pages <= REFILL_PAGES_MAX)
         front->refill_runs[slot] = (uint8_t)(count * 2);
     uint64_t cached = ph_load_relaxed(&front->cached_pages);
     uint64_t room = front->cache_limit_pages > cached ? front->cache_limit_pages - cached : 0;
-    return (unsigned)ph_min_u64(count, 1 + room / pages);
+    return (unsigned)ph_min_u64(count, 1 + ph_min_u64(room, most_pages) / pages);
 }
 
 static uintptr_t address_of(const ph_block *block, uint16_t start)

@@ -352,8 +352,5 @@ static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pa
 
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages)
 {
-    int code = free_run(heap, ph_front_mine(heap), address, pages);
-    if (code != 0)
-        ph_fetch_add_relaxed(&heap->refused_frees, 1);
-    return code;
+    return free_run(heap, ph_front_mine(heap), address, pages);
 }
