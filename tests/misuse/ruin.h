@@ -38,16 +38,21 @@ static inline pageheap_stats ruin_stats(pageheap *heap)
 }
 
 /* The ends of a run carry its address. */
+static inline uintptr_t *ruin_end_word(char *run, size_t pages)
+{
+    return (uintptr_t *)(void *)(run + pages * PAGE - sizeof(uintptr_t));
+}
+
 static inline void ruin_mark(char *run, size_t pages)
 {
-    memcpy(run, &run, sizeof run);
-    memcpy(run + pages * PAGE - sizeof run, &run, sizeof run);
+    *(uintptr_t *)(void *)run = (uintptr_t)run;
+    *ruin_end_word(run, pages) = (uintptr_t)run;
 }
 
 static inline void ruin_assert_marked(char *run, size_t pages)
 {
-    assert_memory_equal(run, &run, sizeof run);
-    assert_memory_equal(run + pages * PAGE - sizeof run, &run, sizeof run);
+    assert_int_equal(*(uintptr_t *)(void *)run, (uintptr_t)run);
+    assert_int_equal(*ruin_end_word(run, pages), (uintptr_t)run);
 }
 
 static inline void ruin_build(ruin *r, size_t pages)
