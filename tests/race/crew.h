@@ -83,6 +83,12 @@ static inline bool crew_is_intact(void *run, size_t pages)
     return true;
 }
 
+static inline int crew_count_taken(void *ctx, const pageheap_block *block)
+{
+    *(size_t *)ctx += block->pages - block->unused_pages;
+    return 0;
+}
+
 /* Nobody holds anything any more: the numbers say so, the check agrees, and all memory goes back. */
 static inline void crew_end(pageheap *heap)
 {
@@ -94,6 +100,9 @@ static inline void crew_end(pageheap *heap)
     pageheap_trim(heap, 0);
     assert_int_equal(pageheap_get_stats(heap, &stats), 0);
     assert_int_equal(stats.resident_bytes, 0);
+    size_t taken_pages = 0;
+    assert_int_equal(pageheap_each_block(heap, crew_count_taken, &taken_pages), 0);
+    assert_int_equal(taken_pages, 0);
     assert_int_equal(pageheap_destroy(heap), 0);
     assert_int_equal(atomic_load(&crew_wrongs), 0);
 }

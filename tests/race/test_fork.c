@@ -13,9 +13,9 @@
 #include "crew.h"
 
 #define BUSY_THREADS  4
-#define FORKS         250
+#define FORKS         (250 / CREW_SHARE)
 #define FORKS_LONG    5000
-#define CHILD_SECONDS 2
+#define CHILD_SECONDS (CREW_SHARE > 1 ? 30 : 2)
 #define LENT          64
 
 typedef struct load {
@@ -65,6 +65,13 @@ static void busy_step(load *l, dice *d)
     }
 }
 
+/* Records are taken and given back, nearly all of the time. */
+static void make_and_unmake(void)
+{
+    for (unsigned i = 0; i < 1000; i++)
+        EXPECT(pageheap_destroy(pageheap_create(NULL)) == 0);
+}
+
 /* Refused at once, and so nearly all of the time inside what creating a heap begins with. */
 static void knock(void)
 {
@@ -82,6 +89,8 @@ static void *be_busy(void *of)
     while (!atomic_load(&b->l->is_over)) {
         if (b->number == 0)
             knock();
+        else if (b->number == 1)
+            make_and_unmake();
         else
             busy_step(b->l, &d);
     }
