@@ -143,6 +143,21 @@ size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **
 
 /* ---- free ------------------------------------------------------------------------------ */
 
+/* AddressSanitizer must hear of a free before it happens: afterwards the run may be somebody else's.
+ * `pages` 0 means whatever its length is. */
+static int free_poisoned(pageheap *heap, void *run, size_t pages)
+{
+    pageheap_run found;
+    bool is_right = PH_HAS_ASAN && ph_run_find((uintptr_t)run, &found) == 0 && found.heap == heap &&
+                    found.start == run && (pages == 0 || pages == found.pages);
+    if (is_right)
+        ph_os_poison(run, found.pages << heap->page_log2);
+    int code = ph_run_free(heap, (uintptr_t)run, pages);
+    if (is_right && code != 0)
+        ph_os_unpoison(run, found.pages << heap->page_log2);
+    return code;
+}
+
 static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 {
     int code;
@@ -153,9 +168,7 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
     else if (!is_possible(heap, pages))
         code = PAGEHEAP_ERANGE;
     else
-        code = ph_run_free(heap, (uintptr_t)run, pages);
-    if (PH_HAS_ASAN && code == 0)
-        ph_os_poison(run, pages << heap->page_log2);
+        code = free_poisoned(heap, run, pages);
     return ph_judge(heap, code, "free", run, pages);
 }
 
@@ -196,7 +209,7 @@ int pageheap_free_unsized(pageheap *heap, void *run)
 {
     if (run == NULL)
         return 0;
-    int code = ph_heap_is_valid(heap) ? ph_run_free(heap, (uintptr_t)run, 0) : PAGEHEAP_EINVAL;
+    int code = ph_heap_is_valid(heap) ? free_poisoned(heap, run, 0) : PAGEHEAP_EINVAL;
     return ph_judge(heap, code, "free_unsized", run, 0);
 }
 

@@ -401,7 +401,7 @@ uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
     ph_heap_sum(heap, &sums);
     uint64_t excess = sums.unused_pages > keep_pages ? sums.unused_pages - keep_pages : 0;
     uint64_t given = ph_pool_purge(heap, excess);
-    given += purge_front(heap, &heap->special, own, excess - given);
+    given += purge_front(heap, &heap->special, own, given < excess ? excess - given : 0);
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < excess;
          front = front->next)
         given += purge_front(heap, front, own, excess - given);
