@@ -94,26 +94,6 @@ unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bou
     return longest;
 }
 
-unsigned ph_runsearch_below(const uint64_t *bits, unsigned position)
-{
-    unsigned w = position / 64;
-    unsigned inside = position % 64; /* bits of this word that lie below */
-    unsigned length = 0;
-    if (inside != 0) {
-        length = ones_at_top(bits[w] << (64 - inside));
-        if (length < inside)
-            return length;
-        length = inside;
-    }
-    while (w-- > 0) {
-        unsigned ones = ones_at_top(bits[w]);
-        length += ones;
-        if (ones < 64)
-            break;
-    }
-    return length;
-}
-
 unsigned ph_runsearch_upward(const uint64_t *bits, unsigned words, unsigned position)
 {
     unsigned w = position / 64;

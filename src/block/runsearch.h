@@ -22,8 +22,7 @@ int ph_runsearch_stepped(const uint64_t *bits, unsigned words, unsigned from, un
  * at one of that length. */
 unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned *ret_first);
 
-/* How many set bits lie directly below `position`, and from `position` upward. */
-unsigned ph_runsearch_below(const uint64_t *bits, unsigned position);
+/* How many set bits lie from `position` upward without a gap. */
 unsigned ph_runsearch_upward(const uint64_t *bits, unsigned words, unsigned position);
 
 #endif

@@ -24,7 +24,6 @@ static struct {
     ph_mutex lock;
     uintptr_t next, end;              /* lock */
     freed_record *freed[CLASS_COUNT]; /* lock */
-    _Atomic uint64_t mapped_bytes;
 } arena;
 
 static unsigned class_of(size_t bytes)
@@ -58,7 +57,6 @@ static void *map_record(size_t bytes)
     void *record;
     if (ph_os.map(bytes, &record) != 0)
         return NULL;
-    ph_fetch_add_relaxed(&arena.mapped_bytes, bytes);
     return record;
 }
 
@@ -75,7 +73,6 @@ void *ph_meta_alloc(size_t bytes)
         void *chunk;
         if (ph_os.map(CHUNK_BYTES, &chunk) != 0)
             return NULL;
-        ph_fetch_add_relaxed(&arena.mapped_bytes, CHUNK_BYTES);
         ph_mutex_lock(&arena.lock);
         arena.next = (uintptr_t)chunk;
         arena.end = arena.next + CHUNK_BYTES;
@@ -91,7 +88,6 @@ void ph_meta_free(void *record, size_t bytes)
 {
     if (bytes > RECORD_BYTES_MAX) {
         (void)ph_os.unmap(record, bytes);
-        ph_fetch_sub_relaxed(&arena.mapped_bytes, bytes);
         return;
     }
     unsigned c = class_of(bytes);
@@ -100,11 +96,6 @@ void ph_meta_free(void *record, size_t bytes)
     freed->next = arena.freed[c];
     arena.freed[c] = freed;
     ph_mutex_unlock(&arena.lock);
-}
-
-uint64_t ph_meta_mapped_bytes(void)
-{
-    return ph_load_relaxed(&arena.mapped_bytes);
 }
 
 void ph_meta_lock(void)

@@ -18,9 +18,6 @@ void *ph_meta_alloc(size_t bytes);
 /* Take a record back; `bytes` as it was asked for. */
 void ph_meta_free(void *record, size_t bytes);
 
-/* Bytes of address space that the arena holds. */
-uint64_t ph_meta_mapped_bytes(void);
-
 /* For fork alone: hold the arena still, let it go. */
 void ph_meta_lock(void);
 void ph_meta_unlock(void);

@@ -48,14 +48,6 @@ static unsigned naive_upward(const uint64_t *bits, unsigned words, unsigned posi
     return length;
 }
 
-static unsigned naive_below(const uint64_t *bits, unsigned position)
-{
-    unsigned length = 0;
-    while (length < position && bit_at(bits, position - length - 1))
-        length++;
-    return length;
-}
-
 static unsigned naive_longest(const uint64_t *bits, unsigned words)
 {
     unsigned longest = 0;
@@ -97,7 +89,6 @@ static void compare_pattern(const uint64_t bits[2], unsigned at)
     compare_longest(bits, 2);
     for (unsigned i = 0; i < PATTERN_BITS; i++) {
         assert_int_equal(ph_runsearch_upward(bits, 2, at + i), naive_upward(bits, 2, at + i));
-        assert_int_equal(ph_runsearch_below(bits, at + i), naive_below(bits, at + i));
     }
     unsigned from = at >= 2 ? at - 2 : 0;
     for (unsigned length = 1; length <= PATTERN_BITS + 1; length++) {
@@ -170,7 +161,6 @@ static void random_words_agree(void **state)
         assert_int_equal(ph_runsearch_stepped(bits, words, from, step, length),
                          naive_stepped(bits, words, from, step, length));
         assert_int_equal(ph_runsearch_upward(bits, words, from), naive_upward(bits, words, from));
-        assert_int_equal(ph_runsearch_below(bits, from), naive_below(bits, from));
         compare_longest(bits, words);
     }
 }
