@@ -10,8 +10,18 @@
 
 #include "heap/heap.h"
 
-#define PH_FAST_PAGE_LOG2        PH_PAGE_LOG2_MIN
-#define PH_FAST_PAGE_OF(address) ((unsigned)((address) >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1))
+#define PH_FAST_PAGE_LOG2 PH_PAGE_LOG2_MIN
+
+/* The number of the page at an address; no page of ours has this number if the address is not a page's. */
+static PH_ALWAYS_INLINE uintptr_t ph_fast_page(uintptr_t address)
+{
+    return address >> PH_FAST_PAGE_LOG2 | address << (8 * sizeof address - PH_FAST_PAGE_LOG2);
+}
+
+/* What a window's arrays have for a page, by its number. */
+#define PH_FAST_WINDOW(page) ((page) >> (PH_WINDOW_LOG2 - PH_FAST_PAGE_LOG2))
+#define PH_FAST_BLOCK(page)  ((page) >> (PH_BLOCK_LOG2 - PH_FAST_PAGE_LOG2) & (PH_WINDOW_BLOCKS - 1))
+#define PH_FAST_TAGS(page)   ((page) / 64 & (PH_WINDOW_TAGS - 1))
 
 /* This is the heap that the calling thread used last: ph_thread_last.front is its front. */
 static PH_ALWAYS_INLINE bool ph_fast_is_last(const pageheap *heap)
@@ -30,90 +40,114 @@ static PH_ALWAYS_INLINE bool ph_fast_enter(ph_front *front)
     return false;
 }
 
-/* The newest run out of a magazine (front entered), or 0.  *ret_clean tells whether it reads zero. */
-static PH_ALWAYS_INLINE uintptr_t ph_fast_pop(ph_front *front, size_t pages, bool *ret_clean)
+/* The newest run out of a magazine, made live (front entered): address | PH_RUN_CLEAN.  False: none. */
+static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
     if (PH_UNLIKELY(pages - 1 >= PH_BLOCK_PAGES_MAX))
-        return 0;
-    ph_magazine *top = front->magazines[pages];
-    if (PH_UNLIKELY(top->count == 0))
-        return 0;
-    uintptr_t kept = top->runs[--top->count];
-    ph_block_mark(ph_block_of_ours(kept), PH_FAST_PAGE_OF(kept), false);
-    *ret_clean = (kept & PH_RUN_CLEAN) != 0;
-    return kept & ~(uintptr_t)PH_RUN_CLEAN;
+        return false;
+    uintptr_t *top = front->tops[pages];
+    uintptr_t run = top[-1];
+    if (PH_UNLIKELY(run == 0))
+        return false;
+    front->tops[pages] = top - 1;
+    uintptr_t page = run >> PH_FAST_PAGE_LOG2;
+    ph_window *window = ph_load_relaxed(&ph_windows[PH_FAST_WINDOW(page)]);
+    ph_tags_mark(&window->tags[PH_FAST_TAGS(page)], page);
+    ph_bump_hot(&front->cached_pages, (uint64_t)0 - pages);
+    *ret_run = run;
+    return true;
 }
 
-/* The newest kept run of `pages` pages, made live, or 0.  *ret_clean: it reads zero. */
-static PH_ALWAYS_INLINE uintptr_t ph_fast_alloc(ph_front *front, size_t pages, bool *ret_clean)
+/* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none. */
+static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
-    uintptr_t run;
-    *ret_clean = false;
+    bool is_done = true;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
-        return 0;
+        return false;
     if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages != 0)) {
-        run = ph_front_take_hot(front);
+        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+        *ret_run = ph_load_relaxed(&front->hot_run);
     } else {
-        run = ph_fast_pop(front, pages, ret_clean);
-        if (PH_UNLIKELY(run == 0)) {
-            ph_front_leave_fast(front);
-            return 0;
-        }
-        ph_bump_hot(&front->cached_pages, (uint64_t)0 - pages);
+        is_done = ph_fast_pop(front, pages, ret_run);
     }
-    ph_bump_hot(&front->alloc_calls, 1);
     ph_front_leave_fast(front);
-    return run;
+    return is_done;
 }
 
-/* It is time for a look at the clock. */
-static PH_ALWAYS_INLINE bool ph_fast_ticks(const ph_front *front)
+/* Keep a run that is known to be live and this thread's (front entered).  False: no room. */
+static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, uintptr_t address,
+                                          uintptr_t page, size_t pages)
 {
-    return ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0;
-}
-
-/* Keep a run that is known to be live and this thread's (front entered).  False: no room, or it is the hot
- * run, which is no live one. */
-static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block *block, uintptr_t address, size_t pages)
-{
-    if (ph_load_relaxed(&front->hot_pages) == 0) {
+    if ((ph_load_relaxed(&front->hot_pages) & PH_HOT_OUT) != 0) {
         ph_store_relaxed(&front->hot_run, address);
         ph_store_relaxed(&front->hot_pages, pages);
         return true;
     }
-    ph_magazine *top = front->magazines[pages];
-    if (PH_UNLIKELY(top->count >= top->capacity || ph_front_is_hot(front, address) ||
-                    ph_load_relaxed(&front->cached_pages) + pages > front->cache_limit_pages))
+    uintptr_t *top = front->tops[pages];
+    uint64_t cached = ph_load_relaxed(&front->cached_pages) + pages;
+    if (PH_UNLIKELY(*top == PH_MAGAZINE_END || cached > front->cache_limit_pages))
         return false;
-    top->runs[top->count++] = address;
-    (void)ph_block_unmark(block, PH_FAST_PAGE_OF(address), false);
-    ph_bump_hot(&front->cached_pages, pages);
+    ph_store_relaxed(&front->cached_pages, cached);
+    *top = address;
+    front->tops[pages] = top + 1;
+    ph_tags_unmark(tags, page);
     return true;
 }
 
-/* Free a run that is exactly one of this thread's live ones, if there is room for it.  `block` is its block,
- * or what would be that; `is_near` that the run is expected to lie within one word of the block's record.
- * False: not done, and nothing changed. */
-static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, ph_block *block, uintptr_t address, size_t pages,
-                                          bool is_near)
+/* The hot run comes back, or what somebody believes to be it. */
+static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
 {
-    unsigned page = PH_FAST_PAGE_OF(address);
+    if (PH_UNLIKELY(ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
+        return false;
+    ph_store_relaxed(&front->hot_pages, pages);
+    return true;
+}
+
+/* Any other run. */
+static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
+{
+    uintptr_t page = ph_fast_page(address);
+    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
+        return false;
+    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
+    if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
+        return false;
+    ph_block_tags *tags = &window->tags[PH_FAST_TAGS(page)];
+    return PH_LIKELY(ph_tags_is_run(tags, page, pages)) && ph_fast_keep(front, tags, address, page, pages);
+}
+
+/* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.
+ * False: not done, and nothing changed. */
+static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, uintptr_t address, size_t pages)
+{
+    bool is_done;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
-    if (PH_UNLIKELY(ph_load_relaxed(&block->owner) != front || !ph_block_is_marked(block, page)))
-        goto refused;
-    if (PH_UNLIKELY(is_near ? !ph_block_run_is_near(block, page, pages)
-                            : ph_block_run_pages(block, page) != pages))
-        goto refused;
-    if (PH_UNLIKELY(!ph_fast_keep(front, block, address, pages)))
-        goto refused;
-    ph_bump_hot(&front->free_calls, 1);
+    if (address == ph_load_relaxed(&front->hot_run))
+        is_done = ph_fast_return_hot(front, pages);
+    else
+        is_done = ph_fast_return(front, address, pages);
+    if (is_done)
+        ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
-    return true;
+    return is_done;
+}
 
-refused:
+/* The same for longer ones of up to a block. */
+static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *block, uintptr_t address,
+                                               size_t pages)
+{
+    unsigned page = (unsigned)(address >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1);
+    bool is_done;
+    if (PH_UNLIKELY(!ph_fast_enter(front)))
+        return false;
+    is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_is_marked(block, page) &&
+              ph_block_run_pages(block, page) == pages && !ph_front_is_hot(front, address) &&
+              ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
+    if (is_done)
+        ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
-    return false;
+    return is_done;
 }
 
 #endif

@@ -90,29 +90,27 @@ static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run)
 /* Zeroed runs take the hot path too; they stand apart because clearing them costs what it costs. */
 static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t flags)
 {
-    bool is_clean = false;
-    uintptr_t run = 0;
-    if (flags == PAGEHEAP_ZERO && heap != NULL && ph_fast_is_last(heap))
-        run = ph_fast_alloc(ph_thread_last.front, pages, &is_clean);
-    if (run == 0)
+    uintptr_t run;
+    if (flags != PAGEHEAP_ZERO || heap == NULL || !ph_fast_is_last(heap) ||
+        !ph_fast_alloc(ph_thread_last.front, pages, &run))
         return alloc_slow(heap, pages, flags);
-    if (ph_fast_ticks(ph_thread_last.front))
+    if (ph_front_count_alloc(ph_thread_last.front))
         ph_heap_tick(heap, ph_thread_last.front);
-    return finish(heap, run | (is_clean ? PH_RUN_CLEAN : 0), pages, flags);
+    return finish(heap, run, pages, flags);
 }
 
 void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
 {
-    bool is_clean;
+    uintptr_t run;
     if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
         return alloc_flagged(heap, pages, flags);
     if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap)))
         return alloc_slow(heap, pages, 0);
     ph_front *front = ph_thread_last.front;
-    uintptr_t run = ph_fast_alloc(front, pages, &is_clean);
-    if (PH_UNLIKELY(run == 0))
+    if (PH_UNLIKELY(!ph_fast_alloc(front, pages, &run)))
         return alloc_slow(heap, pages, 0);
-    if (PH_UNLIKELY(ph_fast_ticks(front)))
+    run &= ~(uintptr_t)PH_RUN_CLEAN;
+    if (PH_UNLIKELY(ph_front_count_alloc(front)))
         return alloc_tick(heap, (void *)run);
     return (void *)run;
 }
@@ -172,8 +170,7 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
     return ph_judge(heap, code, "free", run, pages);
 }
 
-/* What the hot path leaves over: runs that are not in one word of a record, longer ones than a block, and
- * whatever is not so simple. */
+/* What the hot path leaves over: runs of more than 64 pages, and whatever is not so simple. */
 static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;
@@ -182,11 +179,10 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
                     address % (1u << PH_FAST_PAGE_LOG2) != 0))
         return free_slow(heap, run, pages);
     if (pages <= PH_BLOCK_PAGES_MAX) {
-        if (ph_fast_is_last(heap) && ph_load_relaxed(&block->owner) == ph_thread_last.front &&
-            ph_fast_free(ph_thread_last.front, block, address, pages, false))
+        if (ph_fast_is_last(heap) && ph_owner_at(address) == ph_thread_last.front &&
+            ph_fast_free_long(ph_thread_last.front, block, address, pages))
             return 0;
-    } else if (ph_load_acquire(&block->owner) == &heap->special &&
-               ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&
+    } else if (ph_owner_at(address) == &heap->special && ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&
                ph_large_free(heap, block, address, pages) == 0) {
         return 0;
     }
@@ -195,12 +191,8 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 
 int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
-    uintptr_t address = (uintptr_t)run;
-    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap) || PH_HAS_ASAN))
-        return free_far(heap, run, pages);
-    ph_block *block = ph_block_of(address);
-    if (PH_UNLIKELY(block == NULL || address % (1u << PH_FAST_PAGE_LOG2) != 0 ||
-                    !ph_fast_free(ph_thread_last.front, block, address, pages, true)))
+    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap) || PH_HAS_ASAN ||
+                    !ph_fast_free(ph_thread_last.front, (uintptr_t)run, pages)))
         return free_far(heap, run, pages);
     return 0;
 }

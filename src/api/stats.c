@@ -6,7 +6,7 @@
 
 static void add_calls(const ph_front *front, pageheap_stats *stats)
 {
-    stats->alloc_calls += ph_load_relaxed(&front->alloc_calls);
+    stats->alloc_calls += ph_front_alloc_calls(front);
     stats->free_calls += ph_load_relaxed(&front->free_calls) + ph_load_relaxed(&front->remote_free_calls);
     stats->failed_allocs += ph_load_relaxed(&front->failed_allocs);
 }
@@ -26,7 +26,8 @@ static void fill(pageheap *heap, pageheap_stats *stats)
     stats->given_back_bytes = ph_load_relaxed(&heap->given_back_bytes);
     stats->reservations = ph_load_relaxed(&heap->region_count);
     stats->blocks = stats->committed_bytes / PH_BLOCK_BYTES;
-    stats->metadata_bytes = ph_load_relaxed(&heap->metadata_bytes) + stats->blocks * sizeof(ph_block);
+    stats->metadata_bytes =
+        ph_load_relaxed(&heap->metadata_bytes) + stats->blocks * (PH_BLOCK_RECORD_BYTES + sizeof(ph_front *));
     stats->refused_frees = ph_load_relaxed(&heap->refused_frees);
     stats->failed_os_calls = ph_load_relaxed(&heap->failed_os_calls);
     stats->threads = ph_load_relaxed(&heap->front_count);

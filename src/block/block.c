@@ -12,10 +12,12 @@
 #include "base/assert.h"
 #include "block/runsearch.h"
 
-void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean)
+void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigned page_log2, bool clean)
 {
     uint32_t number = (base >> PH_BLOCK_LOG2) & ((1u << 27) - 1);
     /* Others may be reading where a block lies while it changes hands: write only what is new. */
+    if (block->tags != tags)
+        block->tags = tags;
     if (block->number != number)
         block->number = number & ((1u << 27) - 1);
     if (block->page_log2 != page_log2)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* block.h -- the record of one 2 MiB block: which pages are taken, and by what runs.
  *
- * The record lies outside the block.  It is 320 bytes: 0.625 bytes a page of 4 KiB.
+ * The record lies outside the block.  It is 192 bytes, and its tags are 128 more that lie apart, so that those
+ * of neighbouring blocks are neighbours: 0.625 bytes a page of 4 KiB.
  *
  * Page codes    Three bitmaps give each page one of these meanings:
  *
@@ -12,7 +13,7 @@
  *      1     0     x     inside a run, or first page of a run that a cache holds
  *      1     x     1     last page of a run
  *
- * So a free needs two words, side by side: the mark at its first page, and the first `last` from there on.
+ * So a free looks at the tags alone: the mark at its first page, and the first `last` from there on.
  * Invariants    B1  unused_pages == number of pages with used == 0
  *               B2  longest_pages == the longest run of pages with used == 0, and one such run begins at
  *                   longest_first
@@ -22,9 +23,9 @@
  *               B6  pages beyond the end of the block (large pages only) are used, mark 0, last 0
  *               ph_block_check() recounts all six.
  *
- * Guard         All fields belong to the owner's front (heap/front.h) but for three things that other
- *               threads do: read any word, clear a mark bit (a locked instruction, and only while the
- *               owner's front is shared), and set a remote bit.  That is why the words are atomic; the
+ * Guard         All fields belong to the front that owns the block (map/window.h says which) but for three
+ *               things that other threads do: read any word, clear a mark bit (a locked instruction, and only
+ *               while that front is shared), and set a remote bit.  That is why the words are atomic; the
  *               owner's accesses are relaxed and cost what plain ones do.
  */
 #ifndef PH_BLOCK_BLOCK_H
@@ -34,8 +35,6 @@
 #include "base/bits.h"
 #include "base/compiler.h"
 #include "base/units.h"
-
-struct ph_front; /* who owns a block; see heap/front.h */
 
 enum ph_block_kind {
     PH_BLOCK_NONE = 0, /* not ours; what untouched records read */
@@ -63,12 +62,13 @@ typedef struct ph_large {
     uint32_t clean; /* holder: the run reads zero everywhere */
 } ph_large;
 
+/* Of 64 pages. */
 typedef struct ph_block_tags {
     _Atomic uint64_t mark, last;
 } ph_block_tags;
 
 typedef struct ph_block {
-    _Atomic(struct ph_front *) owner; /* both fronts' locks to change; read by anyone */
+    ph_block_tags *tags; /* of all its pages; PH_BLOCK_WORDS; the same for ever */
     union {
         ph_block_bin_links bin;          /* PAGES: the owner's index, by longest_pages */
         ph_large large;                  /* LARGE */
@@ -84,11 +84,12 @@ typedef struct ph_block {
     uint32_t number : 27;    /* address / 2 MiB, for 48-bit addresses */
     uint32_t page_log2 : 5;
     _Atomic uint64_t used[PH_BLOCK_WORDS];
-    ph_block_tags tags[PH_BLOCK_WORDS];
     _Atomic uint64_t remote[PH_BLOCK_WORDS]; /* runs freed by other threads, at their first page */
 } PH_ALIGNED(PH_LINE_BYTES) ph_block;
 
-_Static_assert(sizeof(ph_block) == 320, "0.625 bytes a page");
+/* What a block costs, wherever it lies. */
+#define PH_BLOCK_RECORD_BYTES (sizeof(ph_block) + PH_BLOCK_WORDS * sizeof(ph_block_tags))
+_Static_assert(PH_BLOCK_RECORD_BYTES == 320, "0.625 bytes a page");
 
 /* Pages in the block. */
 static inline unsigned ph_block_pages(const ph_block *block)
@@ -108,8 +109,8 @@ static inline uintptr_t ph_block_base(const ph_block *block)
     return (uintptr_t)block->number << PH_BLOCK_LOG2;
 }
 
-/* The block at `base`, all pages unused; `clean` says whether they all read zero. */
-void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean);
+/* The block at `base`, all pages unused; `clean` says whether they all read zero.  Its tags are at `tags`. */
+void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigned page_log2, bool clean);
 
 /* Where a run of `pages` unused pages begins at a multiple of `align_pages`; -1 if nowhere. */
 int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages);
@@ -153,6 +154,29 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: one word each ------------------------------------------------------- */
 
+/* True if a live run begins at `page` and has `pages` pages: `tags` are those of this page and its neighbours.
+ * For up to 64 pages: longer runs are told from it by the loop in ph_block_run_pages.  The tags that follow
+ * are those of the next pages; a live run's end is found before the end of its block, so it does not matter
+ * whose they are behind that. */
+static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, uintptr_t page, size_t pages)
+{
+    uint64_t ends = ph_load_relaxed(&tags[0].last) >> (page % 64);
+    ends |= ph_load_relaxed(&tags[1].last) << 1 << (~page % 64);
+    return ((ph_load_relaxed(&tags[0].mark) >> (page % 64)) & 1) != 0 && ends != 0 &&
+           ph_lowest_bit(ends) == pages - 1;
+}
+
+/* Set or clear the mark of such a run, for who alone may. */
+static PH_ALWAYS_INLINE void ph_tags_mark(ph_block_tags *tags, uintptr_t page)
+{
+    ph_store_relaxed(&tags->mark, ph_load_relaxed(&tags->mark) | UINT64_C(1) << (page % 64));
+}
+
+static PH_ALWAYS_INLINE void ph_tags_unmark(ph_block_tags *tags, uintptr_t page)
+{
+    ph_store_relaxed(&tags->mark, ph_load_relaxed(&tags->mark) & ~(UINT64_C(1) << (page % 64)));
+}
+
 static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned page)
 {
     return (ph_load_relaxed(&block->tags[page / 64].mark) >> (page % 64)) & 1;
@@ -161,13 +185,6 @@ static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned 
 static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned page)
 {
     return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;
-}
-
-/* True if the run that begins at `page` has `pages` pages and ends in the word where it begins. */
-static PH_ALWAYS_INLINE bool ph_block_run_is_near(const ph_block *block, unsigned page, size_t pages)
-{
-    uint64_t window = ph_load_relaxed(&block->tags[page / 64 % PH_BLOCK_WORDS].last) >> (page % 64);
-    return window != 0 && ph_lowest_bit(window) == pages - 1;
 }
 
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */

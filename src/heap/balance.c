@@ -29,7 +29,7 @@
 static uint64_t live_of(const ph_front *front)
 {
     return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages) -
-           ph_load_relaxed(&front->hot_pages);
+           ph_front_hot_pages(front);
 }
 
 static void add_front(const ph_front *front, ph_sums *sums)
@@ -37,7 +37,7 @@ static void add_front(const ph_front *front, ph_sums *sums)
     sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
                         ph_load_relaxed(&front->remote_free_pages);
     sums->cached_pages += ph_load_relaxed(&front->cached_pages) +
-                          ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->hot_pages);
+                          ph_load_relaxed(&front->large_cached_pages) + ph_front_hot_pages(front);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
 }
 
@@ -74,7 +74,7 @@ static void sample(pageheap *heap, const ph_front *own)
 {
     ph_sums sums;
     uint32_t fronts = ph_load_relaxed(&heap->front_count);
-    uint64_t ticks = own == NULL ? 0 : ph_load_relaxed(&own->alloc_calls) / PH_TICK_CALLS;
+    uint64_t ticks = own == NULL ? 0 : ph_load_relaxed(&own->ticked_calls) / PH_TICK_CALLS;
     if (fronts <= 2 || ticks % fronts == 0)
         ph_heap_sum(heap, &sums);
 }
@@ -136,9 +136,9 @@ static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, uin
 static void give_extent(const extent *e, bool clean, ph_front *own)
 {
     for (;;) {
-        ph_front *owner = ph_load_acquire(&e->block->owner);
+        ph_front *owner = ph_load_acquire(ph_owner_of(e->block));
         ph_front_hold(owner, own);
-        bool is_owner = ph_load_relaxed(&e->block->owner) == owner;
+        bool is_owner = ph_load_relaxed(ph_owner_of(e->block)) == owner;
         if (is_owner)
             ph_front_put_back(owner, e->block, e->first, e->pages, clean);
         ph_front_release(owner, own);
@@ -347,6 +347,8 @@ static void make_private(pageheap *heap, uint64_t now_ms)
 
 void ph_heap_tick(pageheap *heap, ph_front *own)
 {
+    if (own != NULL)
+        ph_front_tick_done(own);
     sample(heap, own);
     uint64_t now_ms = ph_os.now_ms();
     uint64_t due_ms = ph_load_relaxed(&heap->next_tick_ms);

@@ -66,7 +66,7 @@ void ph_front_attach(ph_front *front, ph_block *block)
     block->dirty.prev = NULL;
     block->dirty.next = NULL;
     ph_store_relaxed(&block->kind, PH_BLOCK_PAGES);
-    ph_store_release(&block->owner, front); /* pairs with the acquire in ph_run_free: kind first */
+    ph_store_release(ph_owner_of(block), front); /* pairs with the acquire in ph_run_free: kind first */
     ph_bump_relaxed(&front->block_count, 1);
     front->empty_blocks += block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);
@@ -193,7 +193,7 @@ void ph_front_notify(ph_block *block)
 {
     /* The same order as collect's: whoever clears `pending` looks at the bits afterwards. */
     while (atomic_exchange(&block->pending, 1) == 0) {
-        ph_front *owner = ph_load_acquire(&block->owner); /* pairs with attach */
+        ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with attach */
         if (owner != NULL && owner != &owner->heap->special) {
             push_pending(owner, block);
             return;
@@ -216,7 +216,7 @@ uint64_t ph_front_collect(ph_front *front)
         ph_block *next = ph_load_relaxed(&block->pending_next);
         /* Cleared before the bits are read: whoever sets one after that hangs the block up again. */
         atomic_exchange(&block->pending, 0);
-        if (ph_load_relaxed(&block->owner) == front)
+        if (ph_load_relaxed(ph_owner_of(block)) == front)
             pages += collect_block(front, block);
         else if (has_remote_bits(block))
             ph_front_notify(block); /* the block has gone to another front since */

@@ -21,7 +21,8 @@
  *
  * The hot run
  *     Many runs are freed and asked for again at once.  One freed run therefore stands in `hot_run`, its mark
- *     still set: giving and taking it writes nothing else.  A second free of it is told by that field.
+ *     still set, and stands there still while it is out again: giving it and taking it change `hot_pages`
+ *     and nothing else, and a second free of it is told by that field.
  *     One place, not one for each length: the processor foretells whether it will be used.  Other threads
  *     see live runs by their marks alone, so a front that is SHARED has no hot run.
  *
@@ -29,7 +30,7 @@
  *               F2  used_pages == pages with used == 1 in these blocks
  *               F3  dirty_pages == unused pages of these blocks that are not clean
  *               F4  cached_pages == pages of the runs in the magazines, each used and its mark clear; the hot
- *                   run is used and its mark set
+ *                   run, in or out, is this front's, used, of that length, and its mark is set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
  *               pageheap_check() recounts F1 to F5.
@@ -46,17 +47,20 @@
 
 struct pageheap;
 
-/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full.  Lengths that are
- * often asked for in numbers have larger ones. */
-#define PH_MAGAZINE_PAGES_MANY 4  /* runs of up to so many pages: 30 in a magazine */
-#define PH_MAGAZINE_PAGES_SOME 32 /* 14; longer ones: 6 */
+/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full.  A front's
+ * tops[pages] points behind the newest run: at an empty place, or at PH_MAGAZINE_END.  Before the first run
+ * stands a 0.  So who takes or keeps a run need not count.  Lengths that are often asked for in numbers have
+ * larger magazines. */
+#define PH_MAGAZINE_PAGES_MANY 4  /* runs of up to so many pages: 29 in a magazine */
+#define PH_MAGAZINE_PAGES_SOME 32 /* 13; longer ones: 5 */
 
 typedef struct ph_magazine {
     struct ph_magazine *below;
-    uint32_t count;
-    uint32_t capacity; /* 0 in ph_no_magazine */
-    uintptr_t runs[];  /* address | PH_RUN_CLEAN */
+    uintptr_t floor;  /* 0 */
+    uintptr_t runs[]; /* address | PH_RUN_CLEAN; PH_MAGAZINE_END behind the last place */
 } ph_magazine;
+
+#define PH_MAGAZINE_END UINTPTR_MAX
 
 enum { PH_MANY, PH_SOME, PH_FEW, PH_MAGAZINE_KINDS };
 
@@ -73,11 +77,12 @@ static inline size_t ph_magazine_bytes(unsigned kind)
 
 static inline uint32_t ph_magazine_capacity(unsigned kind)
 {
-    return (uint32_t)((ph_magazine_bytes(kind) - sizeof(ph_magazine)) / sizeof(uintptr_t));
+    return (uint32_t)((ph_magazine_bytes(kind) - sizeof(ph_magazine)) / sizeof(uintptr_t)) - 1;
 }
 
-/* What a stack without runs stands on: neither push nor pop finds anything to do there. */
-extern ph_magazine ph_no_magazine;
+/* Where tops[pages] points if there is no magazine: neither a run to take nor room to keep one. */
+extern uintptr_t ph_no_magazine[2];
+#define PH_NO_RUNS   (&ph_no_magazine[1])
 #define PH_RUN_CLEAN 1u /* the run reads zero everywhere: it was never handed out since it was mapped */
 
 /* Long runs kept ready, newest last. */
@@ -90,17 +95,19 @@ typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
     _Atomic uint32_t busy;      /* owner writes */
     _Atomic uint32_t attention; /* why the hot path must not be taken; zero most of the time */
-    _Atomic uint64_t cached_pages;
-    _Atomic uint64_t alloc_calls, free_calls;
-    uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
     _Atomic uintptr_t hot_run;  /* 0 if there is none */
-    _Atomic uint64_t hot_pages; /* 0 if there is none; not part of cached_pages */
-    uint32_t page_log2;         /* set once */
-    uint32_t block_pages;       /* set once */
-    uint32_t holds_lock;        /* owner: entered through lock, because it was revoked */
+    _Atomic uint64_t hot_pages; /* its length, not part of cached_pages; PH_HOT_OUT while it is live */
+    _Atomic uint64_t cached_pages;
+    uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
+    _Atomic uint64_t free_calls;
+    _Atomic uint64_t ticked_calls; /* allocations up to the last tick */
+    _Atomic int32_t calls_left;    /* allocations until the next; below 0 if it is late */
+    uint32_t page_log2;            /* set once */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
+    uint32_t holds_lock;         /* owner: entered through lock, because it was revoked */
+    uint32_t block_pages;        /* set once */
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; heap's lock and this lock to change */
     struct pageheap *heap;       /* set once */
@@ -129,8 +136,13 @@ typedef struct ph_front {
     uint32_t large_count;
     uint32_t drain_from; /* run length at which the next partial drain begins */
     ph_index index;
-    ph_magazine *magazines[PH_BLOCK_PAGES_MAX + 1]; /* by run length; never NULL */
+    uintptr_t *tops[PH_BLOCK_PAGES_MAX + 1]; /* by run length; never NULL */
 } ph_front;
+
+/* The bit of hot_pages that says that the hot run is live: its owner has it, and may give it back. */
+#define PH_HOT_OUT (UINT64_C(1) << 63)
+/* There is none: out, with a length that nobody frees. */
+#define PH_HOT_NONE UINT64_MAX
 
 /* Reasons in `attention`; locked instructions change it. */
 #define PH_REVOKED   1u /* somebody else holds the front, or wants to: under lock */
@@ -229,26 +241,70 @@ void ph_front_refile(ph_front *front, ph_block *block);
 /* Keep a run whose mark is clear.  False if there is no room or no record for it. */
 bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages);
 
-/* Make the hot run a kept one like all others. */
+/* Have no hot run: it becomes a kept one like all others, or a live one. */
 void ph_front_cool(ph_front *front);
 
 /* From now on marks are changed by locked instructions, and no run is hot. */
 void ph_front_share(ph_front *front);
 
-/* True if this run, which looks alive, is the hot one. */
-static PH_ALWAYS_INLINE bool ph_front_is_hot(const ph_front *front, uintptr_t address)
+/* Pages of the hot run if it is kept, or 0. */
+static inline uint64_t ph_front_hot_pages(const ph_front *front)
 {
-    return ph_load_relaxed(&front->hot_run) == address;
+    uint64_t pages = ph_load_relaxed(&front->hot_pages);
+    return pages & PH_HOT_OUT ? 0 : pages;
 }
 
-/* The hot run is asked for again. */
-static PH_ALWAYS_INLINE uintptr_t ph_front_take_hot(ph_front *front)
+/* True if this run, which looks alive, is the hot one and kept. */
+static inline bool ph_front_is_hot(const ph_front *front, uintptr_t address)
 {
-    uintptr_t run = ph_load_relaxed(&front->hot_run);
-    ph_store_relaxed(&front->hot_run, 0);
-    ph_store_relaxed(&front->hot_pages, 0);
-    return run;
+    return ph_load_relaxed(&front->hot_run) == address && ph_front_hot_pages(front) != 0;
 }
+
+/* The hot run is not what it was. */
+static inline void ph_front_forget_hot(ph_front *front)
+{
+    ph_store_relaxed(&front->hot_run, 0);
+    ph_store_relaxed(&front->hot_pages, PH_HOT_NONE);
+}
+
+/* One more allocation.  True if it is time for a tick. */
+static PH_ALWAYS_INLINE bool ph_front_count_alloc(ph_front *front)
+{
+    int32_t left = ph_load_relaxed(&front->calls_left) - 1;
+    ph_store_relaxed(&front->calls_left, left);
+    return left <= 0;
+}
+
+static inline bool ph_front_is_tick_due(const ph_front *front)
+{
+    return ph_load_relaxed(&front->calls_left) <= 0;
+}
+
+static inline uint64_t ph_front_alloc_calls(const ph_front *front)
+{
+    int64_t since = PH_TICK_CALLS - ph_load_relaxed(&front->calls_left);
+    return ph_load_relaxed(&front->ticked_calls) + (uint64_t)since;
+}
+
+/* Count PH_TICK_CALLS allocations anew. */
+static inline void ph_front_tick_done(ph_front *front)
+{
+    ph_store_relaxed(&front->ticked_calls, ph_front_alloc_calls(front));
+    ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
+}
+
+/* Make spares of the magazines of one length; what they hold is forgotten. */
+void ph_front_strip(ph_front *front, unsigned pages);
+
+/* A walk over the magazines of one length, the newest first: `runs` of each, and how many are in it. */
+typedef struct ph_magazine_walk {
+    const uintptr_t *runs;
+    uint32_t count;
+    uint32_t capacity;
+} ph_magazine_walk;
+
+bool ph_magazine_first(const ph_front *front, unsigned pages, ph_magazine_walk *ret_walk);
+bool ph_magazine_next(ph_magazine_walk *walk);
 
 /* Give runs back to their blocks until at most `keep_pages` are cached. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages);

@@ -121,12 +121,14 @@ static void unlink_heap(pageheap *heap)
     ph_registry_unlock();
 }
 
-static void free_magazines(ph_magazine *magazine, unsigned kind)
+static void free_spares(ph_front *front)
 {
-    while (magazine != NULL && magazine != &ph_no_magazine) {
-        ph_magazine *below = magazine->below;
-        ph_meta_free(magazine, ph_magazine_bytes(kind));
-        magazine = below;
+    for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++) {
+        ph_magazine *below;
+        for (ph_magazine *spare = front->spares[kind]; spare != NULL; spare = below) {
+            below = spare->below;
+            ph_meta_free(spare, ph_magazine_bytes(kind));
+        }
     }
 }
 
@@ -136,9 +138,8 @@ static void free_fronts(pageheap *heap)
     while (front != NULL) {
         ph_front *next = front->next;
         for (unsigned pages = 1; pages <= heap->block_pages; pages++)
-            free_magazines(front->magazines[pages], ph_magazine_kind(pages));
-        for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++)
-            free_magazines(front->spares[kind], kind);
+            ph_front_strip(front, pages);
+        free_spares(front);
         ph_meta_free(front, sizeof *front);
         front = next;
     }

@@ -67,12 +67,12 @@ static int map_aligned(pageheap *heap, ph_huge *huge, uint64_t align_bytes)
 static void register_run(pageheap *heap, ph_huge *huge, uint32_t state)
 {
     ph_block *head = ph_block_of_ours(huge->base);
-    ph_block_init(head, huge->base, heap->page_log2, false);
+    ph_block_reset(huge->base, heap->page_log2, false);
     ph_store_relaxed(&head->large.pages, huge->pages);
     head->large.clean = 0;
     ph_store_relaxed(&head->large.state, state);
     ph_store_relaxed(&head->kind, PH_BLOCK_LARGE);
-    ph_store_release(&head->owner, &heap->special); /* pairs with the acquire in ph_run_free */
+    ph_store_release(ph_owner_of(head), &heap->special); /* pairs with the acquire in ph_run_free */
     huge->head = head;
     set_windows(huge, head);
     ph_mutex_lock(&heap->lock);
@@ -100,7 +100,7 @@ uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, ui
     ph_front *front = ph_front_mine(heap);
     if (front != NULL) {
         ph_front_enter(front); /* a split by another thread counts here too */
-        ph_bump_relaxed(&front->alloc_calls, 1);
+        (void)ph_front_count_alloc(front);
         ph_front_leave(front);
     }
     return huge->base | PH_RUN_CLEAN;
@@ -185,7 +185,7 @@ void ph_huge_release(pageheap *heap, ph_block *head)
     /* Records first: once unmapped, the addresses may become somebody else's at any moment. */
     set_windows(huge, NULL);
     ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
-    ph_store_release(&huge->head->owner, NULL);
+    ph_store_release(ph_owner_of(huge->head), NULL);
     if (!unmap_run(heap, huge))
         retain(heap, huge);
 }
@@ -197,7 +197,7 @@ void ph_huge_unmap_all(pageheap *heap)
         heap->huge_runs = huge->next;
         set_windows(huge, NULL);
         ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
-        ph_store_relaxed(&huge->head->owner, NULL);
+        ph_store_relaxed(ph_owner_of(huge->head), NULL);
         (void)ph_os.unmap((void *)huge->base, huge->mapped_bytes);
         ph_meta_free(huge, sizeof *huge);
     }

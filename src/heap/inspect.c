@@ -48,7 +48,7 @@ int ph_run_find(uintptr_t address, pageheap_run *ret_run)
     bool found = false;
     ph_block *head = ph_huge_head(address);
     ph_block *block = head != NULL ? head : ph_block_of(address);
-    ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+    ph_front *owner = ph_owner_at(head != NULL ? ph_block_base(head) : address);
     if (owner == NULL)
         return PAGEHEAP_ENOTOURS;
     unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
@@ -96,7 +96,7 @@ static bool describe_at(pageheap *heap, uintptr_t whole_start, bool is_special, 
 /* The live runs of one block: their starts, told from copies of its words. */
 static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
 {
-    bool is_special = ph_load_relaxed(&block->owner) == &heap->special;
+    bool is_special = ph_load_relaxed(ph_owner_of(block)) == &heap->special;
     for (unsigned w = 0; w < ph_block_words(block); w++) {
         uint64_t starts = ph_load_relaxed(&block->tags[w].mark);
         for (; starts != 0; starts &= starts - 1) {

@@ -54,7 +54,7 @@ void ph_large_release(pageheap *heap, ph_block *head)
     unsigned blocks = blocks_of(heap, pages);
     for (unsigned b = 0; b < blocks; b++) {
         uintptr_t address = base + b * PH_BLOCK_BYTES;
-        ph_block_init(ph_block_of_ours(address), address, heap->page_log2, is_clean);
+        ph_block_reset(address, heap->page_log2, is_clean);
     }
     ph_pool_give(heap, base, blocks);
     ph_heap_uncharge(heap, pages);
@@ -103,7 +103,7 @@ static ph_block *kept_by(ph_front *front, uint64_t pages)
     ph_front_enter(front);
     ph_block *head = take_kept(front, pages);
     if (head != NULL)
-        ph_bump_relaxed(&front->alloc_calls, 1);
+        (void)ph_front_count_alloc(front);
     ph_front_leave(front);
     return head;
 }
@@ -125,7 +125,7 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks, 
 static void count_call(ph_front *front)
 {
     ph_front_enter(front);
-    ph_bump_relaxed(&front->alloc_calls, 1);
+    (void)ph_front_count_alloc(front);
     ph_front_leave(front);
 }
 
@@ -147,7 +147,7 @@ uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, u
         if (run & PH_RUN_CLEAN)
             ph_heap_grown(heap, front);
     }
-    if (PH_UNLIKELY(ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0))
+    if (PH_UNLIKELY(ph_front_is_tick_due(front)))
         ph_heap_tick(heap, front);
     return run;
 }

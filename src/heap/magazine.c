@@ -8,6 +8,8 @@
  */
 #include "heap/heap.h"
 
+#include <stddef.h>
+
 #include "base/assert.h"
 
 /* The most pages and runs that one miss fetches. */
@@ -18,7 +20,45 @@
 #define REFILL_PAGES_MIN 8
 #define REFILL_SHARE     32
 
-ph_magazine ph_no_magazine;
+uintptr_t ph_no_magazine[2] = { 0, PH_MAGAZINE_END };
+
+static ph_magazine *magazine_of_runs(const uintptr_t *runs)
+{
+    return (ph_magazine *)(uintptr_t)((const char *)runs - offsetof(ph_magazine, runs));
+}
+
+bool ph_magazine_first(const ph_front *front, unsigned pages, ph_magazine_walk *ret_walk)
+{
+    const uintptr_t *runs = front->tops[pages];
+    uint32_t count = 0;
+    for (; runs[-1] != 0; runs--)
+        count++;
+    *ret_walk = (ph_magazine_walk){ runs, count, ph_magazine_capacity(ph_magazine_kind(pages)) };
+    return runs != PH_NO_RUNS;
+}
+
+bool ph_magazine_next(ph_magazine_walk *walk)
+{
+    const ph_magazine *below = magazine_of_runs(walk->runs)->below;
+    if (below == NULL)
+        return false;
+    walk->runs = below->runs;
+    walk->count = walk->capacity;
+    return true;
+}
+
+void ph_front_strip(ph_front *front, unsigned pages)
+{
+    unsigned kind = ph_magazine_kind(pages);
+    ph_magazine_walk walk;
+    for (bool more = ph_magazine_first(front, pages, &walk); more;) {
+        ph_magazine *magazine = magazine_of_runs(walk.runs);
+        more = ph_magazine_next(&walk);
+        magazine->below = front->spares[kind];
+        front->spares[kind] = magazine;
+    }
+    front->tops[pages] = PH_NO_RUNS;
+}
 
 static unsigned refill_slot(unsigned pages)
 {
@@ -28,17 +68,18 @@ static unsigned refill_slot(unsigned pages)
 bool ph_front_make_room(ph_front *front, unsigned pages)
 {
     unsigned kind = ph_magazine_kind(pages);
-    ph_magazine *top = front->magazines[pages];
-    if (top->count < top->capacity)
+    uint32_t capacity = ph_magazine_capacity(kind);
+    uintptr_t *top = front->tops[pages];
+    if (*top != PH_MAGAZINE_END)
         return true;
     ph_magazine *fresh = front->spares[kind];
     if (fresh == NULL)
         return false;
     front->spares[kind] = fresh->below;
-    fresh->below = top;
-    fresh->count = 0;
-    fresh->capacity = ph_magazine_capacity(kind);
-    front->magazines[pages] = fresh;
+    fresh->below = top == PH_NO_RUNS ? NULL : magazine_of_runs(top - capacity);
+    fresh->floor = 0;
+    fresh->runs[capacity] = PH_MAGAZINE_END;
+    front->tops[pages] = fresh->runs;
     return true;
 }
 
@@ -46,18 +87,18 @@ bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
 {
     if (!ph_front_make_room(front, pages))
         return false;
-    ph_magazine *top = front->magazines[pages];
-    top->runs[top->count++] = run_and_clean;
+    *front->tops[pages]++ = run_and_clean;
     ph_bump_relaxed(&front->cached_pages, pages);
     return true;
 }
 
 void ph_front_cool(ph_front *front)
 {
-    unsigned pages = (unsigned)ph_load_relaxed(&front->hot_pages);
+    unsigned pages = (unsigned)ph_front_hot_pages(front);
+    uintptr_t run = ph_load_relaxed(&front->hot_run);
+    ph_front_forget_hot(front);
     if (pages == 0)
         return;
-    uintptr_t run = ph_front_take_hot(front);
     ph_block *block = ph_block_of_ours(run);
     unsigned first = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
     (void)ph_block_unmark(block, first, ph_front_is_shared(front));
@@ -75,17 +116,20 @@ void ph_front_share(ph_front *front)
 /* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
 {
-    ph_magazine *top = front->magazines[pages];
-    if (top->count == 0) {
-        if (top->below == NULL || top->below->count == 0)
+    uintptr_t *top = front->tops[pages];
+    if (top[-1] == 0) {
+        unsigned kind = ph_magazine_kind(pages);
+        ph_magazine *emptied = magazine_of_runs(top);
+        ph_magazine *below = top == PH_NO_RUNS ? NULL : emptied->below;
+        if (below == NULL)
             return 0;
-        front->magazines[pages] = top->below;
-        top->below = front->spares[ph_magazine_kind(pages)];
-        front->spares[ph_magazine_kind(pages)] = top;
-        top = front->magazines[pages];
+        emptied->below = front->spares[kind];
+        front->spares[kind] = emptied;
+        top = below->runs + ph_magazine_capacity(kind);
     }
     ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
-    return top->runs[--top->count];
+    front->tops[pages] = --top;
+    return *top;
 }
 
 static void give_kept(ph_front *front, uintptr_t kept, unsigned pages)
@@ -98,8 +142,9 @@ static void give_kept(ph_front *front, uintptr_t kept, unsigned pages)
 static uint64_t kept_runs(const ph_front *front, unsigned pages)
 {
     uint64_t runs = 0;
-    for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
-        runs += m->count;
+    ph_magazine_walk walk;
+    for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk))
+        runs += walk.count;
     return runs;
 }
 

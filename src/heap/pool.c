@@ -42,7 +42,7 @@ static uintptr_t block_address(const ph_region *region, unsigned b)
 static void become_empty(pageheap *heap, ph_block *block)
 {
     ph_store_relaxed(&block->kind, PH_BLOCK_EMPTY);
-    ph_store_release(&block->owner, &heap->special); /* pairs with the acquire in ph_run_free */
+    ph_store_release(ph_owner_of(block), &heap->special); /* pairs with the acquire in ph_run_free */
 }
 
 /* ---- taking (heap's lock held) --------------------------------------------------------- */
@@ -148,7 +148,7 @@ static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
         return error;
     for (unsigned b = committed; b < goal; b++) {
         ph_block *block = ph_block_of_ours(block_address(region, b));
-        ph_block_init(block, block_address(region, b), heap->page_log2, true);
+        ph_block_reset(block_address(region, b), heap->page_log2, true);
         become_empty(heap, block);
     }
     ph_mutex_lock(&heap->lock);
@@ -328,11 +328,10 @@ uint64_t ph_pool_purge(pageheap *heap, uint64_t pages)
             uintptr_t address = base + i * PH_BLOCK_BYTES;
             ph_block *block = ph_block_of_ours(address);
             purged += (uint64_t)block->unused_pages - block->clean_pages;
-            ph_block_init(block, address, heap->page_log2, true);
+            ph_block_reset(address, heap->page_log2, true);
         }
         for (unsigned i = 0; i < blocks && error != 0; i++) /* half done, perhaps: contents unknown */
-            ph_block_init(ph_block_of_ours(base + i * PH_BLOCK_BYTES), base + i * PH_BLOCK_BYTES,
-                          heap->page_log2, false);
+            ph_block_reset(base + i * PH_BLOCK_BYTES, heap->page_log2, false);
         ph_pool_give(heap, base, blocks);
         if (error != 0)
             break; /* it will be tried again at the next tick or trim */
@@ -361,7 +360,7 @@ static void forget_records(const ph_region *region)
 {
     for (unsigned b = 0; b < region->committed_blocks; b++) {
         ph_block *block = ph_block_of_ours(block_address(region, b));
-        ph_store_relaxed(&block->owner, NULL);
+        ph_store_relaxed(ph_owner_of(block), NULL);
         ph_store_relaxed(&block->kind, PH_BLOCK_NONE);
     }
 }

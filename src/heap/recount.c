@@ -64,7 +64,7 @@ static int check_block(const pageheap *heap, const ph_block *block)
 
 static void count_block(const ph_block *block, const ph_front *front, recount *sum)
 {
-    if (ph_load_relaxed(&block->kind) != PH_BLOCK_PAGES || ph_load_relaxed(&block->owner) != front)
+    if (ph_load_relaxed(&block->kind) != PH_BLOCK_PAGES || ph_load_relaxed(ph_owner_of(block)) != front)
         return;
     unsigned pages = ph_block_pages(block);
     bool is_filed = block->dirty.prev != NULL || front->dirty_first == block;
@@ -82,8 +82,9 @@ static uint64_t count_kept(const ph_front *front)
 {
     uint64_t kept = 0;
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
-        for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below)
-            kept += (uint64_t)m->count * pages;
+        ph_magazine_walk walk;
+        for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk))
+            kept += (uint64_t)walk.count * pages;
     }
     return kept;
 }
@@ -93,21 +94,22 @@ static bool is_kept_right(const ph_front *front, uintptr_t run, unsigned pages, 
 {
     const ph_block *block = ph_block_of_ours(run);
     unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
-    return ph_block_is_used(block, page) && ph_block_is_marked(block, page) == mark &&
-           ph_block_run_pages(block, page) == pages;
+    return ph_load_relaxed(ph_owner_of(block)) == front && ph_block_is_used(block, page) &&
+           ph_block_is_marked(block, page) == mark && ph_block_run_pages(block, page) == pages;
 }
 
 static int check_kept(const ph_front *front)
 {
     uint64_t wrong = 0;
-    unsigned hot_pages = (unsigned)ph_load_relaxed(&front->hot_pages);
-    if (hot_pages != 0)
+    unsigned hot_pages = (unsigned)(ph_load_relaxed(&front->hot_pages) & ~PH_HOT_OUT);
+    if (ph_load_relaxed(&front->hot_run) != 0)
         wrong += ph_front_is_shared(front) ||
                  !is_kept_right(front, ph_load_relaxed(&front->hot_run), hot_pages, true);
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
-        for (const ph_magazine *m = front->magazines[pages]; m != NULL; m = m->below) {
-            for (uint32_t i = 0; i < m->count; i++)
-                wrong += !is_kept_right(front, m->runs[i], pages, false);
+        ph_magazine_walk walk;
+        for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk)) {
+            for (uint32_t i = 0; i < walk.count; i++)
+                wrong += !is_kept_right(front, walk.runs[i], pages, false);
         }
     }
     return compare("F4: kept runs that are not", 0, wrong);

@@ -26,16 +26,17 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         return PAGEHEAP_EINVAL;
     ph_block *block = ph_block_of(run);
     for (;;) {
-        ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+        ph_front *owner = ph_owner_at(run);
         if (owner == NULL || owner->heap != heap)
             return PAGEHEAP_ENOTOURS;
         if (owner == &heap->special)
             return PAGEHEAP_EBUSY; /* a long or labelled run, or none */
         ph_front_hold(owner, mine);
         unsigned first = page_of(heap, run);
-        if (ph_load_relaxed(&block->owner) == owner) {
+        if (ph_load_relaxed(ph_owner_of(block)) == owner) {
             if (ph_block_is_marked(block, first) && ph_block_run_pages(block, first) == pages &&
                 !ph_front_is_hot(owner, run)) {
+                ph_front_cool(owner); /* it may be the hot run that changes */
                 *ret_held = (held_run){ owner, block, first, (unsigned)pages };
                 return 0;
             }
@@ -56,7 +57,7 @@ int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pa
         return code;
     ph_block_cut_after(held.block, held.first + (unsigned)head_pages - 1);
     ph_block_mark(held.block, held.first + (unsigned)head_pages, ph_front_is_shared(held.owner));
-    ph_bump_relaxed(&held.owner->alloc_calls, 1); /* one live run more */
+    (void)ph_front_count_alloc(held.owner); /* one live run more */
     ph_front_release(held.owner, mine);
     return 0;
 }

@@ -127,7 +127,7 @@ static void enliven(ph_front *front, uintptr_t run)
 {
     unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
     ph_block_mark(ph_block_of_ours(run), page, ph_front_is_shared(front));
-    ph_bump_relaxed(&front->alloc_calls, 1);
+    (void)ph_front_count_alloc(front);
 }
 
 static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
@@ -135,8 +135,9 @@ static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
     ph_front_enter(front);
     uintptr_t run = 0;
     if (ph_load_relaxed(&front->hot_pages) == pages) {
-        run = ph_front_take_hot(front);
-        ph_bump_relaxed(&front->alloc_calls, 1);
+        run = ph_load_relaxed(&front->hot_run);
+        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+        (void)ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         enliven(front, run);
     }
@@ -190,7 +191,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
         ph_bump_relaxed(&front->failed_allocs, 1);
     if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
         ph_heap_grown(heap, front);
-    if (ph_load_relaxed(&front->alloc_calls) % PH_TICK_CALLS == 0)
+    if (ph_front_is_tick_due(front))
         ph_heap_tick(heap, front);
     return run;
 }
@@ -205,10 +206,12 @@ static bool is_this_run(const ph_block *block, unsigned page, size_t pages)
     return pages == 0 || ph_block_run_pages(block, page) == pages;
 }
 
-/* Give the run to the magazines, or to its block (front held). */
+/* A run of this front is free, its mark clear: give it to the magazines, or to its block (front held). */
 static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned page, unsigned pages)
 {
     ph_bump_relaxed(&front->free_calls, 1);
+    if (ph_load_relaxed(&front->hot_run) == address)
+        ph_front_forget_hot(front);
     if (ph_front_keep(front, address, pages))
         return;
     ph_front_drain_half(front, pages); /* which leaves a spare record, if there was a full one */
@@ -224,7 +227,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     if (pages != 0 && pages <= front->block_pages)
         restock(heap, front, (unsigned)pages);
     ph_front_enter(front);
-    *ret_moved = ph_load_relaxed(&block->owner) != front;
+    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != front;
     if (!*ret_moved) {
         unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
         if (length == 0 || ph_front_is_hot(front, address) ||
@@ -244,7 +247,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
 static void make_shared(ph_front *owner, const ph_block *block)
 {
     ph_front_lock(owner);
-    if (ph_load_relaxed(&block->owner) == owner && !ph_front_is_shared(owner)) {
+    if (ph_load_relaxed(ph_owner_of(block)) == owner && !ph_front_is_shared(owner)) {
         ph_front_share(owner);
         ph_store_relaxed(&owner->foreign_calls, 0);
         ph_bump_relaxed(&owner->foreign_events, 1);
@@ -282,7 +285,7 @@ static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintpt
     ph_front_enter(mine);
     /* Pairs with ph_front_share: its owner's plain stores to marks come before our locked instructions. */
     bool is_shared = ph_load_acquire(&owner->shared) != 0;
-    *ret_moved = ph_load_relaxed(&block->owner) != owner || !is_shared;
+    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner || !is_shared;
     if (!*ret_moved)
         code = free_shared(mine, owner, block, address, pages);
     ph_front_leave(mine);
@@ -298,12 +301,14 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
     unsigned page = (unsigned)(address >> owner->page_log2) & (owner->block_pages - 1);
     int code = 0;
     ph_front_lock(owner);
-    *ret_moved = ph_load_relaxed(&block->owner) != owner;
+    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner;
     if (!*ret_moved) {
         unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
         if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_unmark(block, page, true)) {
             code = PAGEHEAP_EBADRUN;
         } else {
+            if (ph_load_relaxed(&owner->hot_run) == address)
+                ph_front_forget_hot(owner);
             ph_bump_relaxed(&owner->free_calls, 1);
             ph_front_give(owner, block, page, length, false);
         }
@@ -329,10 +334,10 @@ static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pa
     for (;;) {
         bool moved = false;
         int code;
-        ph_front *owner = block == NULL ? NULL : ph_load_acquire(&block->owner); /* pairs with attach */
+        ph_front *owner = ph_owner_at(address);
         if (owner == NULL) {
             const ph_block *head = ph_huge_head(address);
-            owner = head == NULL ? NULL : ph_load_acquire(&head->owner);
+            owner = head == NULL ? NULL : ph_load_acquire(ph_owner_of(head));
             return owner != NULL && owner->heap == heap ? PAGEHEAP_EBADRUN : PAGEHEAP_ENOTOURS;
         }
         if (owner->heap != heap)

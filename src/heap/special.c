@@ -61,7 +61,7 @@ static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
     if (first >= 0) {
         ph_front_take(front, block, (unsigned)first, pages);
         ph_block_mark(block, (unsigned)first, false);
-        ph_bump_relaxed(&front->alloc_calls, 1);
+        (void)ph_front_count_alloc(front);
         run = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
     }
     ph_front_unlock(front);
@@ -259,8 +259,12 @@ static void link_record(pageheap *heap, ph_attribute *a)
 /* Allocations here age the heap like all others. */
 static void look_at_the_clock(pageheap *heap)
 {
-    if (ph_load_relaxed(&heap->special.alloc_calls) % PH_TICK_CALLS == 0)
-        ph_heap_tick(heap, ph_front_mine(heap));
+    if (!ph_front_is_tick_due(&heap->special))
+        return;
+    ph_front_lock(&heap->special);
+    ph_front_tick_done(&heap->special);
+    ph_front_unlock(&heap->special);
+    ph_heap_tick(heap, ph_front_mine(heap));
 }
 
 void ph_special_init(pageheap *heap)

@@ -121,7 +121,9 @@ static void front_init(ph_front *front, pageheap *heap)
     attention |= heap->page_log2 == PH_PAGE_LOG2_MIN ? 0 : PH_ODD_PAGES;
     ph_store_relaxed(&front->attention, attention);
     for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
-        front->magazines[pages] = &ph_no_magazine;
+        front->tops[pages] = PH_NO_RUNS;
+    ph_front_forget_hot(front);
+    ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 
 static ph_front *front_for_thread(pageheap *heap)

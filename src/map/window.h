@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* window.h -- from an address to the record of its block, in two loads and without a lock.
  *
- * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has an array with a
- * record for each of its 512 blocks; untouched records cost nothing and read as PH_BLOCK_NONE, so an
- * address that is not ours needs no special case.
+ * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has three arrays: who
+ * owns each of its 512 blocks, the tags of its pages, and the blocks' records.  Untouched ones cost nothing
+ * and read as "nobody's", so an address that is not ours needs no special case.
  *
- *     address  ->  ph_windows[address / 1 GiB]  ->  blocks[address / 2 MiB % 512]
+ *     address  ->  ph_windows[address / 1 GiB]  ->  owners[address / 2 MiB % 512]
+ *                                                   tags[address / 256 KiB % 4096]
+ *                                                   blocks[address / 2 MiB % 512]
  *
- * W1  A window's slot is written once, from NULL, and its array is never unmapped: a record may be read at
+ * A free reads an owner and a tag.  They stand apart from the records because they are small: with a million
+ * runs live, those of all blocks stay in the processor's caches when the records no longer would.
+ *
+ * W1  A window's slot is written once, from NULL, and its arrays are never unmapped: a record may be read at
  *     any time, whatever has become of the memory that it describes.
  * W2  The slot is visible before any address inside the window escapes: the store in ph_windows_prepare
  *     releases, and whoever got the address through a synchronising channel sees it.
@@ -23,8 +28,13 @@
 
 #define PH_ADDRESS_LOG2 48 /* user addresses of x86-64 and arm64 without opting in to more */
 #define PH_WINDOW_COUNT (1u << (PH_ADDRESS_LOG2 - PH_WINDOW_LOG2))
+#define PH_WINDOW_TAGS  (PH_WINDOW_BLOCKS * PH_BLOCK_WORDS)
+
+struct ph_front; /* who owns blocks: heap/front.h */
 
 typedef struct ph_window {
+    ph_block_tags tags[PH_WINDOW_TAGS + PH_BLOCK_WORDS]; /* one more is read by ph_tags_is_run */
+    _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
     /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  A block's
      * record and not the run's own, because it is there for ever (W1). */
     _Atomic(ph_block *) enters, leaves;
@@ -54,6 +64,31 @@ static PH_ALWAYS_INLINE ph_block *ph_block_of_ours(uintptr_t address)
 {
     ph_window *window = ph_load_relaxed(&ph_windows[address >> PH_WINDOW_LOG2]);
     return &window->blocks[(address >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS];
+}
+
+/* Who owns this block of ours. */
+static inline _Atomic(struct ph_front *) *ph_owner_of(const ph_block *block)
+{
+    ph_window *window = ph_load_relaxed(&ph_windows[block->number / PH_WINDOW_BLOCKS]);
+    return &window->owners[block->number % PH_WINDOW_BLOCKS];
+}
+
+/* The owner of the block that would hold `address`, or NULL.  Acquires: what its giver wrote is seen. */
+static inline struct ph_front *ph_owner_at(uintptr_t address)
+{
+    ph_window *window = ph_window_of(address);
+    if (window == NULL)
+        return NULL;
+    /* Pairs with ph_front_attach and others who give a block an owner. */
+    return ph_load_acquire(&window->owners[(address >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS]);
+}
+
+/* Begin a block of ours anew: all pages unused. */
+static inline void ph_block_reset(uintptr_t base, unsigned page_log2, bool clean)
+{
+    ph_window *window = ph_load_relaxed(&ph_windows[base >> PH_WINDOW_LOG2]);
+    size_t index = (base >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS;
+    ph_block_init(&window->blocks[index], &window->tags[index * PH_BLOCK_WORDS], base, page_log2, clean);
 }
 
 /* Make the windows of [base, base + bytes) exist.  0 or a negative errno; what was made stays. */

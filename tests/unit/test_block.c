@@ -18,6 +18,7 @@
 
 typedef struct trial {
     ph_block block;
+    ph_block_tags tags[PH_BLOCK_WORDS + 1]; /* one of the next block */
     unsigned pages;
     uint32_t owner[PH_BLOCK_PAGES_MAX + 1];
     uint32_t next_owner;
@@ -132,9 +133,13 @@ static void do_give(trial *t)
     assert_true(ph_block_is_marked(&t->block, (unsigned)first));
     assert_int_equal(ph_block_run_pages(&t->block, (unsigned)first), pages);
     assert_int_equal(ph_block_run_start(&t->block, (unsigned)first + pages - 1), first);
-    bool is_in_one_word = (unsigned)first % 64 + pages <= 64;
-    assert_int_equal(ph_block_run_is_near(&t->block, (unsigned)first, pages), is_in_one_word);
-    assert_false(ph_block_run_is_near(&t->block, (unsigned)first, pages + 1));
+    const ph_block_tags *tags = &t->tags[first / 64];
+    assert_int_equal(ph_tags_is_run(tags, (unsigned)first, pages), pages <= 64);
+    assert_false(ph_tags_is_run(tags, (unsigned)first, pages + 1));
+    assert_false(ph_tags_is_run(tags, (unsigned)first, pages - 1));
+    assert_false(ph_tags_is_run(tags, (unsigned)first, pages + 64));
+    if (pages > 1)
+        assert_false(ph_tags_is_run(&t->tags[(first + 1) / 64], (unsigned)first + 1, pages - 1));
     assert_true(ph_block_unmark(&t->block, (unsigned)first, dice_below(&t->d, 2)));
     ph_block_give(&t->block, (unsigned)first, pages, clean);
     for (unsigned p = 0; p < pages; p++)
@@ -192,7 +197,8 @@ static void walk(unsigned page_log2, unsigned steps)
     t.d = dice_new();
     t.pages = 1u << (PH_BLOCK_LOG2 - page_log2);
     t.next_owner = OWNER_FIRST;
-    ph_block_init(&t.block, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
+    memset(&t.tags[PH_BLOCK_WORDS], 0xff, sizeof t.tags[0]);
+    ph_block_init(&t.block, t.tags, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
     assert_int_equal(ph_block_base(&t.block), (uintptr_t)7 << PH_BLOCK_LOG2);
     for (unsigned p = 0; p < t.pages; p++)
         t.owner[p] = UNUSED_CLEAN;
@@ -229,7 +235,8 @@ static void check_sees_each_invariant(void **state)
 {
     (void)state;
     static ph_block good, bad;
-    ph_block_init(&good, 0, 12, true);
+    static ph_block_tags tags[PH_BLOCK_WORDS];
+    ph_block_init(&good, tags, 0, 12, true);
     ph_block_take(&good, 10, 5);
     ph_block_mark(&good, 10, false);
     assert_null(ph_block_check(&good));
@@ -245,10 +252,11 @@ static void check_sees_each_invariant(void **state)
     bad = good;
     ph_block_mark(&bad, 3, false);
     assert_breaks(&bad, "B4");
+    assert_true(ph_block_unmark(&bad, 3, false));
     bad = good;
     ph_store_relaxed(&bad.remote[0], UINT64_C(1) << 10);
     assert_breaks(&bad, "B5");
-    ph_block_init(&bad, 0, 16, true);
+    ph_block_init(&bad, tags, 0, 16, true);
     ph_store_relaxed(&bad.used[3], 0);
     assert_breaks(&bad, "B6");
 }

@@ -27,6 +27,7 @@ typedef struct model {
 } model;
 
 static ph_block scratch, built;
+static ph_block_tags scratch_tags[PH_BLOCK_WORDS], built_tags[PH_BLOCK_WORDS];
 static unsigned layouts_seen;
 
 static unsigned run_length(const model *m, unsigned first)
@@ -86,9 +87,17 @@ static void take_live(ph_block *block, unsigned first, unsigned pages)
     ph_block_mark(block, first, false);
 }
 
-static void build(ph_block *block, const model *m)
+static ph_block copy(const ph_block *block, ph_block_tags *tags)
 {
-    ph_block_init(block, 0, PAGE_LOG2, false);
+    ph_block copied = *block;
+    memcpy(tags, block->tags, sizeof scratch_tags);
+    copied.tags = tags;
+    return copied;
+}
+
+static void build(ph_block *block, ph_block_tags *tags, const model *m)
+{
+    ph_block_init(block, tags, 0, PAGE_LOG2, false);
     for (unsigned p = 0; p < PAGES_ALL; p++) {
         if (m->pages[p] == BEGINS)
             take_live(block, p, run_length(m, p));
@@ -105,7 +114,7 @@ static void try_takes(const model *m)
         for (unsigned pages = 1; pages <= hole; pages++) {
             model after = *m;
             model_take(&after, first, pages);
-            scratch = built;
+            scratch = copy(&built, scratch_tags);
             take_live(&scratch, first, pages);
             assert_agrees(&scratch, &after);
             assert_true(ph_block_unmark(&scratch, first, false));
@@ -138,17 +147,17 @@ static void try_frees(const model *m)
     for (unsigned first = 0; first < PAGES; first++) {
         bool begins = m->pages[first] == BEGINS;
         assert_int_equal(ph_block_is_marked(&built, first), begins);
-        for (unsigned pages = 1; pages <= PAGES + 1 && begins; pages++) {
-            bool exact = run_length(m, first) == pages;
-            assert_int_equal(ph_block_run_pages(&built, first) == pages, exact);
-            assert_int_equal(ph_block_run_is_near(&built, first, pages), exact); /* the block has one word */
+        for (unsigned pages = 0; pages <= PAGES + 1; pages++) {
+            bool exact = begins && run_length(m, first) == pages;
+            assert_int_equal(begins && ph_block_run_pages(&built, first) == pages, exact);
+            assert_int_equal(ph_tags_is_run(built.tags, first, pages), exact);
         }
         if (!begins)
             continue;
         model after = *m;
         for (unsigned p = first; p < first + run_length(m, first); p++)
             after.pages[p] = UNUSED;
-        scratch = built;
+        scratch = copy(&built, scratch_tags);
         assert_true(ph_block_unmark(&scratch, first, false));
         assert_false(ph_block_unmark(&scratch, first, true)); /* a second time */
         ph_block_give(&scratch, first, run_length(m, first), false);
@@ -186,7 +195,7 @@ static void try_take_many(const model *m)
         model after = *m;
         unsigned expected = 0;
         int first;
-        scratch = built;
+        scratch = copy(&built, scratch_tags);
         unsigned taken = ph_block_take_many(&scratch, pages, 4, starts, &clean);
         while (expected < 4 && (first = next_of_many(&after, pages, expected)) != PH_NO_RUN) {
             assert_true(expected < taken);
@@ -208,7 +217,7 @@ static void try_cuts(const model *m)
             continue;
         model after = *m;
         after.pages[p + 1] = BEGINS;
-        scratch = built;
+        scratch = copy(&built, scratch_tags);
         ph_block_cut_after(&scratch, p);
         ph_block_mark(&scratch, p + 1, false);
         assert_agrees(&scratch, &after);
@@ -221,7 +230,7 @@ static void try_cuts(const model *m)
 static void try_layout(const model *m)
 {
     layouts_seen++;
-    build(&built, m);
+    build(&built, built_tags, m);
     assert_agrees(&built, m);
     try_finds(m);
     try_takes(m);
