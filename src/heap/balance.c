@@ -345,10 +345,21 @@ static void make_private(pageheap *heap, uint64_t now_ms)
     ph_fronts_unlock_all(heap);
 }
 
+/* The hot run may be one that nobody asks for any more, in the place of one that somebody does. */
+static void tick_front(ph_front *own)
+{
+    ph_front_tick_done(own);
+    if (ph_front_hot_pages(own) == 0)
+        return;
+    ph_front_enter(own);
+    ph_front_cool(own);
+    ph_front_leave(own);
+}
+
 void ph_heap_tick(pageheap *heap, ph_front *own)
 {
     if (own != NULL)
-        ph_front_tick_done(own);
+        tick_front(own);
     sample(heap, own);
     uint64_t now_ms = ph_os.now_ms();
     uint64_t due_ms = ph_load_relaxed(&heap->next_tick_ms);
