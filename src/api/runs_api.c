@@ -174,6 +174,9 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;
+    if (heap != NULL && ph_fast_is_last(heap) && !PH_HAS_ASAN &&
+        ph_front_roll(ph_thread_last.front, pages) && ph_fast_free(ph_thread_last.front, address, pages))
+        return 0;
     ph_block *block = ph_block_of(address);
     if (PH_UNLIKELY(heap == NULL || block == NULL || pages == 0 || PH_HAS_ASAN ||
                     address % (1u << PH_FAST_PAGE_LOG2) != 0))

@@ -51,8 +51,8 @@ struct pageheap;
  * tops[pages] points behind the newest run: at an empty place, or at PH_MAGAZINE_END.  Before the first run
  * stands a 0.  So who takes or keeps a run need not count.  Lengths that are often asked for in numbers have
  * larger magazines. */
-#define PH_MAGAZINE_PAGES_MANY 4  /* runs of up to so many pages: 29 in a magazine */
-#define PH_MAGAZINE_PAGES_SOME 32 /* 13; longer ones: 5 */
+#define PH_MAGAZINE_PAGES_MANY 32  /* runs of up to so many pages: 29 in a magazine */
+#define PH_MAGAZINE_PAGES_SOME 64 /* 13; longer ones: 5 */
 
 typedef struct ph_magazine {
     struct ph_magazine *below;
@@ -314,6 +314,9 @@ void ph_front_drain_half(ph_front *front, unsigned pages);
 
 /* Have room for one more run of this length on top of its stack; false if there is no record for it. */
 bool ph_front_make_room(ph_front *front, unsigned pages);
+
+/* The same for the front's own thread, not yet in it.  True if there was no room and now there is. */
+bool ph_front_roll(ph_front *front, size_t pages);
 
 /* The newest kept run of this length: address | PH_RUN_CLEAN, or 0. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);

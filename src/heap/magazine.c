@@ -83,6 +83,16 @@ bool ph_front_make_room(ph_front *front, unsigned pages)
     return true;
 }
 
+bool ph_front_roll(ph_front *front, size_t pages)
+{
+    if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
+        return false;
+    bool had_none = *front->tops[pages] == PH_MAGAZINE_END;
+    bool has_room = had_none && ph_front_make_room(front, (unsigned)pages);
+    ph_front_leave_fast(front);
+    return has_room;
+}
+
 bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
 {
     if (!ph_front_make_room(front, pages))
