@@ -21,8 +21,9 @@
  *           PAGEHEAP_FATAL_MISUSE such a call prints one line and aborts instead.
  * Threads   Every function may be called from any thread at any time between the heap's
  *           create and its destroy.  None may be called from a signal handler.
- * Blocking  No lock that an allocation or a free may wait for is held while the system maps, unmaps or takes
- *           memory back, or while memory is cleared.
+ * Blocking  No lock on data is held while the system maps, unmaps or takes memory back, or while
+ *           memory is cleared.  An allocation that needs new address space may wait for another
+ *           thread that asks for some; any other allocation, and a free, does not.
  */
 #ifndef PAGEHEAP_PAGEHEAP_H
 #define PAGEHEAP_PAGEHEAP_H
@@ -51,7 +52,7 @@ typedef struct pageheap pageheap; /* a heap; opaque */
 #define PAGEHEAP_EBADRUN  (-3) /* the address is ours, but is not exactly one live run of that size */
 #define PAGEHEAP_ENOMEM   (-4) /* the system or the heap's limit refuses more memory */
 #define PAGEHEAP_ERANGE   (-5) /* the size or address is beyond what can exist */
-#define PAGEHEAP_EACCES   (-6) /* the system refuses this protection or this lock */
+#define PAGEHEAP_EACCES   (-6) /* the system refuses this protection or this lock; no call answers this yet */
 #define PAGEHEAP_EBUSY    (-7) /* the object is in use in a way that forbids the call */
 
 /* The text of a code, in English, never NULL, never to be freed. */
@@ -97,9 +98,10 @@ typedef struct pageheap_options {
 
 /* ---- heaps ---------------------------------------------------------------------------- */
 
-/* Create a heap.  NULL options are defaults, which PAGEHEAP_CONF may change ("decay_ms:100,huge_pages:2";
- * ignored in secure execution).  Returns NULL with errno EINVAL or ENOMEM.
- * Cost: no mapping is made before the first allocation. */
+/* Create a heap.  NULL options are all zero.  What is zero comes from PAGEHEAP_CONF, if that names it, or is
+ * the default: "decay_ms:100,huge_pages:2", with fields of pageheap_options as keys and decimal numbers as
+ * values; malformed, it is ignored as a whole with a line on stderr; ignored in secure execution.
+ * Returns NULL with errno EINVAL or ENOMEM.  Cost: no mapping is made before the first allocation. */
 PAGEHEAP_API pageheap *pageheap_create(const pageheap_options *options);
 
 /* Destroy a heap and give every mapping of it back, live runs too.  No other thread may be using the
@@ -133,15 +135,18 @@ PAGEHEAP_API size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t f
  * ENOTOURS, EBADRUN; then nothing has changed. */
 PAGEHEAP_API int pageheap_free(pageheap *heap, void *run, size_t pages);
 
-/* The same without naming the size: the start must still be exact. */
+/* The same without naming the size: the start must still be exact.  EINVAL, ENOTOURS, EBADRUN. */
 PAGEHEAP_API int pageheap_free_unsized(pageheap *heap, void *run);
 
 /* Give `count` runs of `pages` pages each back.  Returns how many were accepted; the others are untouched. */
 PAGEHEAP_API size_t pageheap_free_many(pageheap *heap, void *const *runs, size_t pages, size_t count);
 
 /* Change a run's size.  In place where possible; with PAGEHEAP_MAYMOVE possibly elsewhere, contents kept
- * up to the smaller size.  New pages read zero with PAGEHEAP_ZERO.  Returns the run's address, or NULL
- * with errno and the run as it was: EINVAL for what pageheap_free would refuse, ENOMEM. */
+ * up to the smaller size; a run that moves keeps its tag and flags, and begins at a multiple of a page only.
+ * New pages read zero with PAGEHEAP_ZERO.  Returns the run's address, or NULL with errno and the run as it
+ * was: EINVAL for what pageheap_free would refuse, no new pages, other flags; ENOMEM if there is no memory,
+ * or if without PAGEHEAP_MAYMOVE it cannot be done in place.  What pageheap_split refuses with EBUSY never
+ * can, not even to shrink. */
 PAGEHEAP_API void *pageheap_resize(pageheap *heap, void *run, size_t pages, size_t new_pages, uint32_t flags);
 
 /* Make two runs of one: `head_pages` at `run`, the rest behind it.  0 < head_pages < pages.  EBUSY for runs
@@ -152,7 +157,8 @@ PAGEHEAP_API int pageheap_split(pageheap *heap, void *run, size_t pages, size_t 
  * pieces of one split run always can.  EBUSY as above. */
 PAGEHEAP_API int pageheap_join(pageheap *heap, void *head, size_t head_pages, void *tail, size_t tail_pages);
 
-/* Give the RAM under part of one live run back; the pages stay the caller's and read zero. */
+/* Give the RAM under part of one live run back; the pages stay the caller's and read zero.  EINVAL (zero
+ * pages, unaligned), ERANGE, ENOTOURS, EBADRUN (beyond the end of the run). */
 PAGEHEAP_API int pageheap_discard(pageheap *heap, void *addr, size_t pages);
 
 /* What pageheap_find and pageheap_each_run tell of a run. */
@@ -160,13 +166,13 @@ typedef struct pageheap_run {
     pageheap *heap;
     void *start;
     size_t pages;
-    const char *tag; /* NULL if none */
-    uint32_t flags;  /* those of _LOCKED, _NODUMP, _GUARD that are in effect */
-    uint32_t reserved;
+    const char *tag;   /* NULL if none */
+    uint32_t flags;    /* those of _LOCKED, _NODUMP, _GUARD that are in effect */
+    uint32_t reserved; /* zero */
 } pageheap_run;
 
 /* Find the live run, of any heap, that holds `addr`: its first byte or any other.  ENOTOURS if there is
- * none.  The answer is firm for a run that the caller keeps alive meanwhile. */
+ * none, EINVAL without `ret_run`.  The answer is firm for a run that the caller keeps alive meanwhile. */
 PAGEHEAP_API int pageheap_find(const void *addr, pageheap_run *ret_run);
 
 /* Call `fn` for each live run, in no stated order, until it returns non-zero, which is then returned.
@@ -178,14 +184,15 @@ PAGEHEAP_API int pageheap_each_run(pageheap *heap, pageheap_run_fn *fn, void *ct
 typedef struct pageheap_block {
     void *start;
     size_t pages;          /* in the block */
-    size_t unused_pages;   /* not handed out */
+    size_t unused_pages;   /* neither handed out nor kept ready by a thread */
     size_t resident_pages; /* of the unused: those that still hold memory */
     size_t longest_pages;  /* the longest run that could be taken */
 } pageheap_block;
 
 typedef int pageheap_block_fn(void *ctx, const pageheap_block *block);
 
-/* Call `fn` for each block, as pageheap_each_run does for runs. */
+/* Call `fn` for each block, as pageheap_each_run does for runs.  Runs of more than 1 GiB are mapped apart,
+ * and their blocks are not among these. */
 PAGEHEAP_API int pageheap_each_block(pageheap *heap, pageheap_block_fn *fn, void *ctx);
 
 /* ---- giving memory back --------------------------------------------------------------- */
@@ -194,8 +201,8 @@ PAGEHEAP_API int pageheap_each_block(pageheap *heap, pageheap_block_fn *fn, void
  * thread's cache, waits, and is exact.  Returns the bytes given back. */
 PAGEHEAP_API size_t pageheap_trim(pageheap *heap, size_t keep_bytes);
 
-/* Age the unused pages: what has been unused for decay_ms goes back.  Cheap; allocating and freeing do
- * this by themselves, a program that goes idle calls it.  0, or EINVAL. */
+/* Let time pass: what the heap holds beyond the most that was in use within the last decay_ms goes back.
+ * Cheap; allocating does this by itself, a program that goes idle calls it.  0, or EINVAL. */
 PAGEHEAP_API int pageheap_tick(pageheap *heap);
 
 /* ---- looking inside ------------------------------------------------------------------- */
@@ -226,7 +233,7 @@ typedef struct pageheap_stats {
     uint64_t revocations; /* times that one thread had to stop another's fast path */
 } pageheap_stats;
 
-/* Fill *ret_stats.  Counters of running threads may lag by the operation in progress. */
+/* Fill *ret_stats.  Counters of running threads may lag by the operation in progress.  0, or EINVAL. */
 PAGEHEAP_API int pageheap_get_stats(pageheap *heap, pageheap_stats *ret_stats);
 
 /* Recount every cached number of the heap from its bitmaps.  0 if all agree; else EBADRUN, after one line
