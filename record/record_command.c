@@ -66,9 +66,9 @@ static const struct argp parser = {
         "Run COMMAND and record its requests of a page or more, and those of its child processes, as a trace."
         "\vRecorded are malloc, calloc, realloc, reallocarray, posix_memalign, aligned_alloc, memalign, "
         "valloc, "
-        "pvalloc and free, and anonymous mmap, munmap and mremap.  The exit status is that of COMMAND; 128 "
-        "plus "
-        "the signal's number if a signal ended it; 125 if the trace could not be written.",
+        "pvalloc and free, and anonymous mmap, mprotect, munmap and mremap.  The exit status is that of "
+        "COMMAND; 128 plus the signal's number if a signal ended it; 127 if COMMAND was not found, 126 if it "
+        "could not be run, 125 if the recorder itself failed or the trace could not be written.",
 };
 
 /* Look for the recorder: where the variable says, beside the tool (a build), where it is installed. */
