@@ -109,7 +109,7 @@ typedef struct ph_front {
     uint32_t holds_lock;         /* owner: entered through lock, because it was revoked */
     uint32_t block_pages;        /* set once */
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
-    _Atomic uint32_t has_owner;  /* a living thread uses it; heap's lock and this lock to change */
+    _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     struct pageheap *heap;       /* set once */
     struct ph_front *next;       /* heap's list; set once */
     _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */

@@ -63,7 +63,7 @@ typedef struct ph_attribute {
 
 struct pageheap {
     struct pageheap *next; /* registry; first, because the arena links freed records there */
-    _Atomic uint64_t id;   /* never used again by another heap; 0 once destroyed */
+    _Atomic uint64_t id;   /* never used again by another heap; PH_DEAD_HEAP_ID once destroyed */
     uint32_t page_log2;    /* set once, like all options */
     uint32_t block_pages;
     uint32_t flags;
@@ -111,7 +111,7 @@ static inline size_t ph_heap_page_bytes(const pageheap *heap)
     return (size_t)1 << heap->page_log2;
 }
 
-/* Number of a system call's result: counted if it failed, and handed on. */
+/* Hand a system call's result on, counted if it is a failure. */
 static inline int ph_heap_note(pageheap *heap, int result)
 {
     if (PH_UNLIKELY(result != 0))
@@ -124,11 +124,11 @@ static inline int ph_heap_note(pageheap *heap, int result)
 pageheap *ph_heap_create(const pageheap_options *options, int *ret_error);
 void ph_heap_destroy(pageheap *heap);
 bool ph_heap_is_valid(const pageheap *heap);
-/* Call fn for every heap with the registry held. */
+/* Call fn for every heap.  Hold the registry. */
 void ph_heap_each(void (*fn)(pageheap *));
 void ph_registry_lock(void);
 void ph_registry_unlock(void);
-/* With the registry held. */
+/* Hold the registry. */
 bool ph_heap_id_is_alive(uint64_t id);
 
 /* ---- pool.c: empty blocks (takes heap's lock) ------------------------------------------ */
@@ -168,7 +168,7 @@ void ph_special_front_init(pageheap *heap);
 /* After fork, in the child: fronts of threads that are no more become vacant. */
 void ph_fronts_after_fork(pageheap *heap);
 
-/* ---- runs.c: runs of up to a block, without attributes ------------------------ */
+/* ---- runs.c: runs of up to a block, without attributes --------------------------------- */
 
 /* A live run: address | PH_RUN_CLEAN, or 0 if there is no memory. */
 uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
@@ -183,7 +183,7 @@ uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, u
 int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages);
 /* The run's state was made CACHED by the caller, who thereby frees it. */
 void ph_large_retire(pageheap *heap, ph_block *head);
-/* The block's front was held; give the runs it keeps back to the pool until `keep_pages` are left. */
+/* Give the runs that the front keeps back to the pool until `keep_pages` are left (front held). */
 void ph_large_drain(ph_front *front, uint64_t keep_pages);
 /* Make the blocks of a run that is nobody's EMPTY and give them to the pool. */
 void ph_large_release(pageheap *heap, ph_block *head);

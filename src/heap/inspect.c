@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* inspect.c -- find the run at an address, walk all runs and blocks, recount everything. */
+/* inspect.c -- find the run at an address, walk all runs and blocks. */
 #include "heap/inspect.h"
 
 #include <string.h>

@@ -80,7 +80,7 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
     return dirty_pages == 0;
 }
 
-/* What the pool can give: a place, and the region if part of it must be made usable first. */
+/* Adjacent blocks that the caller has claimed: where they begin, and whether all of them read zero. */
 typedef struct place {
     ph_region *region;
     unsigned first;

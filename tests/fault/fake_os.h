@@ -50,7 +50,7 @@ uint64_t fake_os_calls_of(enum fake_call call);  /* of one kind */
 uint64_t fake_os_faults_of(enum fake_call call); /* that were made to fail */
 uint64_t fake_os_faults(void);
 
-/* Called by whoever makes a system call, in place of nothing; but not while paused. */
+/* If set, called in the middle of each call that can fail, but not while paused. */
 extern void (*fake_os_on_call)(enum fake_call call);
 
 /* The next call of each kind in the mask (bit: enum fake_call) made by the calling thread takes this long. */

@@ -18,7 +18,7 @@ typedef struct victim {
 typedef struct death {
     const char *name;
     void (*misuse)(const victim *v);
-    const char *call;   /* "free of 4 pages" */
+    const char *call;   /* as the line names it */
     ptrdiff_t at_bytes; /* the address that the line tells, from the run */
     int code;
 } death;
@@ -90,7 +90,7 @@ static void free_many_twice(const victim *v)
     (void)pageheap_free_many(v->heap, runs, v->pages, 2);
 }
 
-/* Sizes are told for a victim of 4 pages; each death is also died with longer ones. */
+/* Each is died with runs of several lengths. */
 static const death deaths[] = {
     { "free longer", free_longer, "free", 0, PAGEHEAP_EBADRUN },
     { "free inside", free_inside, "free", PAGE, PAGEHEAP_EBADRUN },

@@ -17,7 +17,7 @@ typedef struct contest {
     uint32_t flags;
     void *runs[BATCH_MAX];
     int codes[2][BATCH_MAX];
-    atomic_uint turn;     /* counts up: 3k batch is made, then both have freed */
+    atomic_uint turn;     /* number of the newest batch, from 1: it is there to be freed */
     atomic_uint finished; /* of this batch */
     atomic_bool is_over;
     bool owner_competes;
