@@ -10,7 +10,7 @@
 #define SPARES_AT_A_TIME    4
 #define MAGAZINES_BYTES_MIN (UINT64_C(16) << 10)
 
-/* Records cost 9 to 11 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
+/* Records cost 9 to 13 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
 static uint64_t magazines_bytes_allowed(const ph_front *front)
 {
     return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 20;
