@@ -58,20 +58,23 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     return true;
 }
 
-/* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none. */
-static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintptr_t *ret_run)
+/* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none.  *ret_is_due tells
+ * that it is time for a tick. */
+static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintptr_t *ret_run,
+                                           bool *ret_is_due)
 {
-    bool is_done = true;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
     if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages != 0)) {
         ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
         *ret_run = ph_load_relaxed(&front->hot_run);
-    } else {
-        is_done = ph_fast_pop(front, pages, ret_run);
+    } else if (PH_UNLIKELY(!ph_fast_pop(front, pages, ret_run))) {
+        ph_front_leave_fast(front);
+        return false;
     }
+    *ret_is_due = ph_front_count_alloc(front);
     ph_front_leave_fast(front);
-    return is_done;
+    return true;
 }
 
 /* Keep a run that is known to be live and this thread's (front entered).  False: no room. */

@@ -91,10 +91,11 @@ static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run)
 static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t flags)
 {
     uintptr_t run;
+    bool is_due;
     if (flags != PAGEHEAP_ZERO || heap == NULL || !ph_fast_is_last(heap) ||
-        !ph_fast_alloc(ph_thread_last.front, pages, &run))
+        !ph_fast_alloc(ph_thread_last.front, pages, &run, &is_due))
         return alloc_slow(heap, pages, flags);
-    if (ph_front_count_alloc(ph_thread_last.front))
+    if (is_due)
         ph_heap_tick(heap, ph_thread_last.front);
     return finish(heap, run, pages, flags);
 }
@@ -102,15 +103,16 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
 void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
 {
     uintptr_t run;
+    bool is_due;
     if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
         return alloc_flagged(heap, pages, flags);
     if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap)))
         return alloc_slow(heap, pages, 0);
     ph_front *front = ph_thread_last.front;
-    if (PH_UNLIKELY(!ph_fast_alloc(front, pages, &run)))
+    if (PH_UNLIKELY(!ph_fast_alloc(front, pages, &run, &is_due)))
         return alloc_slow(heap, pages, 0);
     run &= ~(uintptr_t)PH_RUN_CLEAN;
-    if (PH_UNLIKELY(ph_front_count_alloc(front)))
+    if (PH_UNLIKELY(is_due))
         return alloc_tick(heap, (void *)run);
     return (void *)run;
 }
@@ -174,8 +176,8 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;
-    if (heap != NULL && ph_fast_is_last(heap) && !PH_HAS_ASAN &&
-        ph_front_roll(ph_thread_last.front, pages) && ph_fast_free(ph_thread_last.front, address, pages))
+    if (heap != NULL && ph_fast_is_last(heap) && !PH_HAS_ASAN && ph_front_roll(ph_thread_last.front, pages) &&
+        ph_fast_free(ph_thread_last.front, address, pages))
         return 0;
     ph_block *block = ph_block_of(address);
     if (PH_UNLIKELY(heap == NULL || block == NULL || pages == 0 || PH_HAS_ASAN ||

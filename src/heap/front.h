@@ -51,7 +51,7 @@ struct pageheap;
  * tops[pages] points behind the newest run: at an empty place, or at PH_MAGAZINE_END.  Before the first run
  * stands a 0.  So who takes or keeps a run need not count.  Lengths that are often asked for in numbers have
  * larger magazines. */
-#define PH_MAGAZINE_PAGES_MANY 32  /* runs of up to so many pages: 29 in a magazine */
+#define PH_MAGAZINE_PAGES_MANY 32 /* runs of up to so many pages: 29 in a magazine */
 #define PH_MAGAZINE_PAGES_SOME 64 /* 13; longer ones: 5 */
 
 typedef struct ph_magazine {
