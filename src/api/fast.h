@@ -45,15 +45,13 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
 {
     if (PH_UNLIKELY(pages - 1 >= PH_BLOCK_PAGES_MAX))
         return false;
-    uintptr_t *top = front->tops[pages];
-    uintptr_t run = top[-1];
+    ph_kept *top = front->tops[pages];
+    uintptr_t run = top[-1].run;
     if (PH_UNLIKELY(run == 0))
         return false;
     front->tops[pages] = top - 1;
-    uintptr_t page = run >> PH_FAST_PAGE_LOG2;
-    ph_window *window = ph_load_relaxed(&ph_windows[PH_FAST_WINDOW(page)]);
-    ph_tags_mark(&window->tags[PH_FAST_TAGS(page)], page);
-    ph_bump_hot(&front->cached_pages, (uint64_t)0 - pages);
+    ph_tags_mark(top[-1].tags, run >> PH_FAST_PAGE_LOG2);
+    PH_SUB_FROM_MEMORY(&front->cached_pages, pages);
     *ret_run = run;
     return true;
 }
@@ -65,9 +63,9 @@ static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintpt
 {
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
-    if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages != 0)) {
-        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+    if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX)) {
         *ret_run = ph_load_relaxed(&front->hot_run);
+        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
     } else if (PH_UNLIKELY(!ph_fast_pop(front, pages, ret_run))) {
         ph_front_leave_fast(front);
         return false;
@@ -81,26 +79,21 @@ static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintpt
 static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, uintptr_t address,
                                           uintptr_t page, size_t pages)
 {
-    if ((ph_load_relaxed(&front->hot_pages) & PH_HOT_OUT) != 0) {
-        ph_store_relaxed(&front->hot_run, address);
-        ph_store_relaxed(&front->hot_pages, pages);
-        return true;
-    }
-    uintptr_t *top = front->tops[pages];
-    uint64_t cached = ph_load_relaxed(&front->cached_pages) + pages;
-    if (PH_UNLIKELY(*top == PH_MAGAZINE_END || cached > front->cache_limit_pages))
+    ph_kept *top = front->tops[pages];
+    if (PH_UNLIKELY(top->run == PH_MAGAZINE_END))
         return false;
-    ph_store_relaxed(&front->cached_pages, cached);
-    *top = address;
+    top->run = address;
+    top->tags = tags;
     front->tops[pages] = top + 1;
     ph_tags_unmark(tags, page);
+    ph_bump_hot(&front->cached_pages, pages);
     return true;
 }
 
 /* The hot run comes back, or what somebody believes to be it. */
 static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
 {
-    if (PH_UNLIKELY(ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
+    if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
         return false;
     ph_store_relaxed(&front->hot_pages, pages);
     return true;
@@ -146,6 +139,7 @@ static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *
         return false;
     is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_is_marked(block, page) &&
               ph_block_run_pages(block, page) == pages && !ph_front_is_hot(front, address) &&
+              ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
               ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
     if (is_done)
         ph_bump_hot(&front->free_calls, 1);

@@ -81,9 +81,10 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
     return alloc_checked(heap, pages, 0, flags, NULL);
 }
 
-static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run)
+static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
 {
     ph_heap_tick(heap, ph_thread_last.front);
+    ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
     return run;
 }
 
@@ -113,7 +114,7 @@ void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
         return alloc_slow(heap, pages, 0);
     run &= ~(uintptr_t)PH_RUN_CLEAN;
     if (PH_UNLIKELY(is_due))
-        return alloc_tick(heap, (void *)run);
+        return alloc_tick(heap, (void *)run, pages);
     return (void *)run;
 }
 

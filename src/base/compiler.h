@@ -30,13 +30,25 @@
 #define PH_HAS_TSAN 0
 #endif
 
-/* Add to a counter that only this thread writes, in one instruction where there is one. */
+/* Counters that only this thread writes, in one instruction where there is one: add, subtract, and count down by
+ * one, which tells whether nothing is left. */
 #if defined(__x86_64__) && !PH_HAS_TSAN
-#define PH_ADD_TO_MEMORY(counter, n) __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
+#define PH_ADD_TO_MEMORY(counter, n)    __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
+#define PH_SUB_FROM_MEMORY(counter, n)  __asm__("subq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
+#define PH_COUNT_DOWN(counter, is_over) __asm__("subl $1, %0" : "+m"(*(counter)), "=@ccle"(is_over) : : "cc")
 #else
 #define PH_ADD_TO_MEMORY(counter, n)                                                                         \
     atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) + (n),            \
                           memory_order_relaxed)
+#define PH_SUB_FROM_MEMORY(counter, n)                                                                       \
+    atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) - (n),            \
+                          memory_order_relaxed)
+#define PH_COUNT_DOWN(counter, is_over)                                                                      \
+    do {                                                                                                     \
+        atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) - 1,          \
+                              memory_order_relaxed);                                                         \
+        (is_over) = atomic_load_explicit((counter), memory_order_relaxed) <= 0;                              \
+    } while (0)
 #endif
 
 /* A cache line on every machine we run on; only speed depends on it. */

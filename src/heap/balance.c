@@ -345,13 +345,10 @@ static void make_private(pageheap *heap, uint64_t now_ms)
     ph_fronts_unlock_all(heap);
 }
 
-/* The hot run may be one that nobody asks for any more, in the place of one that somebody does. */
 static void tick_front(ph_front *own)
 {
     ph_front_enter(own);
     ph_front_tick_done(own);
-    if (ph_front_hot_pages(own) != 0)
-        ph_front_cool(own);
     ph_front_leave(own);
 }
 

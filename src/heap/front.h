@@ -23,8 +23,9 @@
  *     Many runs are freed and asked for again at once.  One freed run therefore stands in `hot_run`, its mark
  *     still set, and stands there still while it is out again: giving it and taking it change `hot_pages`
  *     and nothing else, and a second free of it is told by that field.
- *     One place, not one for each length: the processor foretells whether it will be used.  Other threads
- *     see live runs by their marks alone, so a front that is SHARED has no hot run.
+ *     Each tick puts the run that has just been handed out in that place: if the program gives it back soon,
+ *     it stays hot; if not, nobody asks for it, and the processor foretells that.  Other threads see live
+ *     runs by their marks alone, so a front that is SHARED has no hot run.
  *
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks
@@ -41,49 +42,12 @@
 #include "base/units.h"
 #include "block/block.h"
 #include "heap/index.h"
+#include "heap/magazine.h"
 #include "map/window.h"
 #include "os/mutex.h"
 #include "os/os.h"
 
 struct pageheap;
-
-/* Runs of one length, kept ready.  Lists of these are stacks: only the top one is not full.  A front's
- * tops[pages] points behind the newest run: at an empty place, or at PH_MAGAZINE_END.  Before the first run
- * stands a 0.  So who takes or keeps a run need not count.  Lengths that are often asked for in numbers have
- * larger magazines. */
-#define PH_MAGAZINE_PAGES_MANY 32 /* runs of up to so many pages: 29 in a magazine */
-#define PH_MAGAZINE_PAGES_SOME 64 /* 13; longer ones: 5 */
-
-typedef struct ph_magazine {
-    struct ph_magazine *below;
-    uintptr_t floor;  /* 0 */
-    uintptr_t runs[]; /* address | PH_RUN_CLEAN; PH_MAGAZINE_END behind the last place */
-} ph_magazine;
-
-#define PH_MAGAZINE_END UINTPTR_MAX
-
-enum { PH_MANY, PH_SOME, PH_FEW, PH_MAGAZINE_KINDS };
-
-static inline unsigned ph_magazine_kind(unsigned pages)
-{
-    return pages <= PH_MAGAZINE_PAGES_MANY ? PH_MANY : pages <= PH_MAGAZINE_PAGES_SOME ? PH_SOME : PH_FEW;
-}
-
-/* Records fill 256, 128 and 64 bytes. */
-static inline size_t ph_magazine_bytes(unsigned kind)
-{
-    return (size_t)256 >> kind;
-}
-
-static inline uint32_t ph_magazine_capacity(unsigned kind)
-{
-    return (uint32_t)((ph_magazine_bytes(kind) - sizeof(ph_magazine)) / sizeof(uintptr_t)) - 1;
-}
-
-/* Where tops[pages] points if there is no magazine: neither a run to take nor room to keep one. */
-extern uintptr_t ph_no_magazine[2];
-#define PH_NO_RUNS   (&ph_no_magazine[1])
-#define PH_RUN_CLEAN 1u /* the run reads zero everywhere: it was never handed out since it was mapped */
 
 /* Long runs kept ready, newest last. */
 #define PH_LARGE_SLOTS 8
@@ -127,8 +91,8 @@ typedef struct ph_front {
     uint64_t empty_blocks;
     ph_block *dirty_first, *dirty_last;
     uint64_t magazines_bytes;
-    ph_magazine *spares[PH_MAGAZINE_KINDS]; /* empty ones, by `below` */
-    uint8_t refill_runs[65];                /* runs fetched at the next miss, by run length */
+    ph_kept *spares[PH_MAGAZINE_KINDS]; /* empty magazines, by their floors' `below` */
+    uint8_t refill_runs[65];            /* runs fetched at the next miss, by run length */
     struct {
         ph_block *head;
         uint64_t pages;
@@ -136,7 +100,7 @@ typedef struct ph_front {
     uint32_t large_count;
     uint32_t drain_from; /* run length at which the next partial drain begins */
     ph_index index;
-    uintptr_t *tops[PH_BLOCK_PAGES_MAX + 1]; /* by run length; never NULL */
+    ph_kept *tops[PH_BLOCK_PAGES_MAX + 1]; /* of the magazines, by run length; never NULL */
 } ph_front;
 
 /* The bit of hot_pages that says that the hot run is live: its owner has it, and may give it back. */
@@ -238,11 +202,15 @@ void ph_front_refile(ph_front *front, ph_block *block);
 
 /* ---- magazines (front held) ------------------------------------------------------------ */
 
-/* Keep a run whose mark is clear.  False if there is no room or no record for it. */
-bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages);
+/* Keep a run of this block whose mark is clear.  False if there is no room or no record for it. */
+bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, unsigned pages);
 
 /* Have no hot run: it becomes a kept one like all others, or a live one. */
 void ph_front_cool(ph_front *front);
+
+/* A run of up to a block that this thread has just been given is the hot one from now on.  The front's own
+ * thread, not yet in it. */
+void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages);
 
 /* From now on marks are changed by locked instructions, and no run is hot. */
 void ph_front_share(ph_front *front);
@@ -260,6 +228,13 @@ static inline bool ph_front_is_hot(const ph_front *front, uintptr_t address)
     return ph_load_relaxed(&front->hot_run) == address && ph_front_hot_pages(front) != 0;
 }
 
+/* A run that this thread has just been given, live, is the hot one from now on (front held). */
+static inline void ph_front_heat(ph_front *front, uintptr_t run, uint64_t pages)
+{
+    ph_store_relaxed(&front->hot_run, run);
+    ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+}
+
 /* The hot run is not what it was. */
 static inline void ph_front_forget_hot(ph_front *front)
 {
@@ -270,9 +245,9 @@ static inline void ph_front_forget_hot(ph_front *front)
 /* One more allocation.  True if it is time for a tick. */
 static PH_ALWAYS_INLINE bool ph_front_count_alloc(ph_front *front)
 {
-    int32_t left = ph_load_relaxed(&front->calls_left) - 1;
-    ph_store_relaxed(&front->calls_left, left);
-    return left <= 0;
+    bool is_due;
+    PH_COUNT_DOWN(&front->calls_left, is_due);
+    return is_due;
 }
 
 static inline bool ph_front_is_tick_due(const ph_front *front)
@@ -295,16 +270,6 @@ static inline void ph_front_tick_done(ph_front *front)
 
 /* Make spares of the magazines of one length; what they hold is forgotten. */
 void ph_front_strip(ph_front *front, unsigned pages);
-
-/* A walk over the magazines of one length, the newest first: `runs` of each, and how many are in it. */
-typedef struct ph_magazine_walk {
-    const uintptr_t *runs;
-    uint32_t count;
-    uint32_t capacity;
-} ph_magazine_walk;
-
-bool ph_magazine_first(const ph_front *front, unsigned pages, ph_magazine_walk *ret_walk);
-bool ph_magazine_next(ph_magazine_walk *walk);
 
 /* Give runs back to their blocks until at most `keep_pages` are cached. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages);

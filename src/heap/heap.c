@@ -124,8 +124,8 @@ static void unlink_heap(pageheap *heap)
 static void free_spares(ph_front *front)
 {
     for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++) {
-        ph_magazine *below;
-        for (ph_magazine *spare = front->spares[kind]; spare != NULL; spare = below) {
+        ph_kept *below;
+        for (ph_kept *spare = front->spares[kind]; spare != NULL; spare = below) {
             below = spare->below;
             ph_meta_free(spare, ph_magazine_bytes(kind));
         }

@@ -8,8 +8,6 @@
  */
 #include "heap/heap.h"
 
-#include <stddef.h>
-
 #include "base/assert.h"
 
 /* The most pages and runs that one miss fetches. */
@@ -20,39 +18,14 @@
 #define REFILL_PAGES_MIN 8
 #define REFILL_SHARE     32
 
-uintptr_t ph_no_magazine[2] = { 0, PH_MAGAZINE_END };
-
-static ph_magazine *magazine_of_runs(const uintptr_t *runs)
-{
-    return (ph_magazine *)(uintptr_t)((const char *)runs - offsetof(ph_magazine, runs));
-}
-
-bool ph_magazine_first(const ph_front *front, unsigned pages, ph_magazine_walk *ret_walk)
-{
-    const uintptr_t *runs = front->tops[pages];
-    uint32_t count = 0;
-    for (; runs[-1] != 0; runs--)
-        count++;
-    *ret_walk = (ph_magazine_walk){ runs, count, ph_magazine_capacity(ph_magazine_kind(pages)) };
-    return runs != PH_NO_RUNS;
-}
-
-bool ph_magazine_next(ph_magazine_walk *walk)
-{
-    const ph_magazine *below = magazine_of_runs(walk->runs)->below;
-    if (below == NULL)
-        return false;
-    walk->runs = below->runs;
-    walk->count = walk->capacity;
-    return true;
-}
+ph_kept ph_no_magazine[2] = { { .run = 0 }, { .run = PH_MAGAZINE_END } };
 
 void ph_front_strip(ph_front *front, unsigned pages)
 {
     unsigned kind = ph_magazine_kind(pages);
     ph_magazine_walk walk;
-    for (bool more = ph_magazine_first(front, pages, &walk); more;) {
-        ph_magazine *magazine = magazine_of_runs(walk.runs);
+    for (bool more = ph_magazine_first(front->tops[pages], pages, &walk); more;) {
+        ph_kept *magazine = walk.runs - 1;
         more = ph_magazine_next(&walk);
         magazine->below = front->spares[kind];
         front->spares[kind] = magazine;
@@ -68,18 +41,16 @@ static unsigned refill_slot(unsigned pages)
 bool ph_front_make_room(ph_front *front, unsigned pages)
 {
     unsigned kind = ph_magazine_kind(pages);
-    uint32_t capacity = ph_magazine_capacity(kind);
-    uintptr_t *top = front->tops[pages];
-    if (*top != PH_MAGAZINE_END)
+    ph_kept *top = front->tops[pages];
+    if (top->run != PH_MAGAZINE_END)
         return true;
-    ph_magazine *fresh = front->spares[kind];
+    ph_kept *fresh = front->spares[kind];
     if (fresh == NULL)
         return false;
     front->spares[kind] = fresh->below;
-    fresh->below = top == PH_NO_RUNS ? NULL : magazine_of_runs(top - capacity);
-    fresh->floor = 0;
-    fresh->runs[capacity] = PH_MAGAZINE_END;
-    front->tops[pages] = fresh->runs;
+    *fresh = (ph_kept){ .run = 0, .below = top };
+    fresh[ph_magazine_capacity(kind) + 1].run = PH_MAGAZINE_END;
+    front->tops[pages] = fresh + 1;
     return true;
 }
 
@@ -87,17 +58,19 @@ bool ph_front_roll(ph_front *front, size_t pages)
 {
     if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
         return false;
-    bool had_none = *front->tops[pages] == PH_MAGAZINE_END;
-    bool has_room = had_none && ph_front_make_room(front, (unsigned)pages);
+    bool has_room = front->tops[pages]->run == PH_MAGAZINE_END &&
+                    ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
+                    ph_front_make_room(front, (unsigned)pages);
     ph_front_leave_fast(front);
     return has_room;
 }
 
-bool ph_front_keep(ph_front *front, uintptr_t run_and_clean, unsigned pages)
+bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, unsigned pages)
 {
     if (!ph_front_make_room(front, pages))
         return false;
-    *front->tops[pages]++ = run_and_clean;
+    unsigned page = (unsigned)(run_and_clean >> front->page_log2) & (front->block_pages - 1);
+    *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .tags = &block->tags[page / 64] };
     ph_bump_relaxed(&front->cached_pages, pages);
     return true;
 }
@@ -112,8 +85,19 @@ void ph_front_cool(ph_front *front)
     ph_block *block = ph_block_of_ours(run);
     unsigned first = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
     (void)ph_block_unmark(block, first, ph_front_is_shared(front));
-    if (!ph_front_keep(front, run, pages))
+    if (!ph_front_keep(front, block, run, pages))
         ph_front_give(front, block, first, pages, false);
+}
+
+void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages)
+{
+    if (ph_load_relaxed(&front->hot_run) == run)
+        return;
+    ph_front_enter(front);
+    ph_front_cool(front);
+    if (!ph_front_is_shared(front))
+        ph_front_heat(front, run, pages);
+    ph_front_leave(front);
 }
 
 void ph_front_share(ph_front *front)
@@ -126,20 +110,19 @@ void ph_front_share(ph_front *front)
 /* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
 {
-    uintptr_t *top = front->tops[pages];
-    if (top[-1] == 0) {
+    ph_kept *top = front->tops[pages];
+    if (top[-1].run == 0) {
         unsigned kind = ph_magazine_kind(pages);
-        ph_magazine *emptied = magazine_of_runs(top);
-        ph_magazine *below = top == PH_NO_RUNS ? NULL : emptied->below;
-        if (below == NULL)
+        ph_kept *emptied = top - 1;
+        if (top == PH_NO_RUNS || emptied->below == PH_NO_RUNS)
             return 0;
+        top = emptied->below;
         emptied->below = front->spares[kind];
         front->spares[kind] = emptied;
-        top = below->runs + ph_magazine_capacity(kind);
     }
     ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
     front->tops[pages] = --top;
-    return *top;
+    return top->run;
 }
 
 static void give_kept(ph_front *front, uintptr_t kept, unsigned pages)
@@ -153,7 +136,8 @@ static uint64_t kept_runs(const ph_front *front, unsigned pages)
 {
     uint64_t runs = 0;
     ph_magazine_walk walk;
-    for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk))
+    for (bool more = ph_magazine_first(front->tops[pages], pages, &walk); more;
+         more = ph_magazine_next(&walk))
         runs += walk.count;
     return runs;
 }
@@ -251,7 +235,7 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     ph_front_refile(front, block);
     for (unsigned i = taken; i-- > 1;) {
         uintptr_t run = address_of(block, starts[i]);
-        if (!ph_front_keep(front, run, pages))
+        if (!ph_front_keep(front, block, run, pages))
             give_kept(front, run, pages);
     }
     return address_of(block, starts[0]);

@@ -83,7 +83,8 @@ static uint64_t count_kept(const ph_front *front)
     uint64_t kept = 0;
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         ph_magazine_walk walk;
-        for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk))
+        for (bool more = ph_magazine_first(front->tops[pages], pages, &walk); more;
+             more = ph_magazine_next(&walk))
             kept += (uint64_t)walk.count * pages;
     }
     return kept;
@@ -107,9 +108,10 @@ static int check_kept(const ph_front *front)
                  !is_kept_right(front, ph_load_relaxed(&front->hot_run), hot_pages, true);
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         ph_magazine_walk walk;
-        for (bool more = ph_magazine_first(front, pages, &walk); more; more = ph_magazine_next(&walk)) {
-            for (uint32_t i = 0; i < walk.count; i++)
-                wrong += !is_kept_right(front, walk.runs[i], pages, false);
+        for (bool more = ph_magazine_first(front->tops[pages], pages, &walk); more;
+             more = ph_magazine_next(&walk)) {
+            for (unsigned i = 0; i < walk.count; i++)
+                wrong += !is_kept_right(front, walk.runs[i].run, pages, false);
         }
     }
     return compare("F4: kept runs that are not", 0, wrong);

@@ -8,12 +8,12 @@
 
 /* Records for magazines, fetched a few at a time because fetching may make a system call. */
 #define SPARES_AT_A_TIME    4
-#define MAGAZINES_BYTES_MIN (UINT64_C(16) << 10)
+#define MAGAZINES_BYTES_MIN (UINT64_C(32) << 10)
 
-/* Records cost 9 to 13 bytes a kept run: allow them in proportion to the heap, 0.05 bytes a page. */
+/* Records cost 17 to 21 bytes a kept run: allow them in proportion to the heap, 0.04 bytes a page. */
 static uint64_t magazines_bytes_allowed(const ph_front *front)
 {
-    return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 20;
+    return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 25;
 }
 
 static bool wants_spares(ph_front *front, unsigned kind)
@@ -30,7 +30,7 @@ static void restock(pageheap *heap, ph_front *front, unsigned pages)
     unsigned kind = ph_magazine_kind(pages);
     if (!wants_spares(front, kind))
         return;
-    ph_magazine *fresh[SPARES_AT_A_TIME];
+    ph_kept *fresh[SPARES_AT_A_TIME];
     unsigned count = 0;
     while (count < SPARES_AT_A_TIME && (fresh[count] = ph_meta_alloc(ph_magazine_bytes(kind))) != NULL)
         count++;
@@ -136,7 +136,7 @@ static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
     uintptr_t run = 0;
     if (ph_load_relaxed(&front->hot_pages) == pages) {
         run = ph_load_relaxed(&front->hot_run);
-        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+        ph_front_heat(front, run, pages);
         (void)ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         enliven(front, run);
@@ -212,10 +212,10 @@ static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned
     ph_bump_relaxed(&front->free_calls, 1);
     if (ph_load_relaxed(&front->hot_run) == address)
         ph_front_forget_hot(front);
-    if (ph_front_keep(front, address, pages))
+    if (ph_front_keep(front, block, address, pages))
         return;
     ph_front_drain_half(front, pages); /* which leaves a spare record, if there was a full one */
-    if (!ph_front_keep(front, address, pages))
+    if (!ph_front_keep(front, block, address, pages))
         ph_front_give(front, block, page, pages, false);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_again.c -- a run that is freed and handed out again at once, then ends in every way that there is.
  *
- * The heap remembers such a run to give it out and take it back quickly.  Whatever else happens to it, a free
+ * After some rounds the heap remembers such a run, to give it out and take it back quickly.  Whatever else happens to it, a free
  * that names what it was must be refused.
  */
 #include <pthread.h>
@@ -9,14 +9,14 @@
 
 #include "ruin.h"
 
-#define PAGES 6
+#define PAGES   6
+#define HEATING 200 /* rounds after which a heap surely has noticed */
 
-/* A live run of `pages` pages that has been freed and handed out again, and once more: a thread's first calls
- * find nothing to remember. */
+/* A live run of `pages` pages that has been freed and handed out again many times. */
 static char *made_again(pageheap *heap, size_t pages)
 {
     void *run = pageheap_alloc(heap, pages, 0);
-    for (unsigned round = 0; round < 3; round++) {
+    for (unsigned round = 0; round < HEATING; round++) {
         assert_int_equal(pageheap_free(heap, run, pages), 0);
         assert_ptr_equal(pageheap_alloc(heap, pages, 0), run);
     }
@@ -44,7 +44,17 @@ static void freed_twice(void **state)
     char *run = made_again(heap, PAGES);
     assert_int_equal(pageheap_free(heap, run, PAGES + 1), PAGEHEAP_EBADRUN);
     assert_int_equal(pageheap_free(heap, run, PAGES - 1), PAGEHEAP_EBADRUN);
+    for (unsigned bit = 36; bit < 64; bit++) { /* no length is so great that it looks like another */
+        size_t huge = (size_t)1 << bit;
+        assert_int_equal(pageheap_free(heap, run, huge | PAGES), PAGEHEAP_ERANGE);
+        assert_null(pageheap_alloc(heap, huge | PAGES, 0));
+    }
     assert_int_equal(pageheap_free(heap, run, PAGES), 0);
+    for (unsigned bit = 36; bit < 64; bit++) {
+        size_t huge = (size_t)1 << bit;
+        assert_int_equal(pageheap_free(heap, run, huge | PAGES), PAGEHEAP_ERANGE);
+        assert_null(pageheap_alloc(heap, huge | PAGES, 0));
+    }
     assert_not_live(heap, run, PAGES);
 }
 
@@ -63,7 +73,7 @@ static void joined(void **state)
     pageheap *heap = *state;
     char *run = pageheap_alloc(heap, PAGES, 0);
     assert_int_equal(pageheap_split(heap, run, PAGES, 2), 0);
-    for (unsigned round = 0; round < 3; round++) {
+    for (unsigned round = 0; round < HEATING; round++) {
         assert_int_equal(pageheap_free(heap, run + 2 * PAGE, PAGES - 2), 0);
         assert_ptr_equal(pageheap_alloc(heap, PAGES - 2, 0), run + 2 * PAGE);
     }
