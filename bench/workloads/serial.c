@@ -77,8 +77,8 @@ int workload_bulk(const struct workload_run *run, double *ret_values)
     return isnan(ret_values[0]) ? -1 : 0;
 }
 
-/* Free a random live run, allocate one of random size in its place.  Whether sizes come from the table is known where
- * this is called, and so costs nothing in the loop. */
+/* Free a random live run, allocate one of random size in its place.  Always inline: each caller knows whether sizes
+ * come from the table, so the loop does not ask. */
 __attribute__((always_inline)) static inline size_t churn(struct serial *serial, size_t ops, bool is_mixed)
 {
     struct live_run *runs = serial->table.runs;
