@@ -6,7 +6,7 @@
 int replay_command(int argc, char **argv);
 int demo_command(int argc, char **argv);
 
-/* Defined in record/, which stands beside this folder: neither includes the other. */
+/* Defined in record/, which does not know this folder. */
 int record_command(int argc, char **argv);
 
 #endif

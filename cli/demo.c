@@ -4,6 +4,7 @@
 #include "replay.h"
 
 #include "bench/bench.h"
+#include "record/tool_folder.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define DEMO_ROUNDS    3
 #define DEMO_BUDGET_MS 80
@@ -74,15 +74,9 @@ static bool is_folder(const char *path)
 static const char *default_folder(char installed[PATH_MAX])
 {
     char tool[PATH_MAX];
-    ssize_t tool_bytes = readlink("/proc/self/exe", tool, sizeof tool - 1);
-    char *slash;
 
-    if (is_folder("traces") || tool_bytes < 0)
+    if (is_folder("traces") || !tool_folder(tool))
         return "traces";
-    tool[tool_bytes] = '\0';
-    slash = strrchr(tool, '/');
-    if (slash != NULL)
-        *slash = '\0';
     if (snprintf(installed, PATH_MAX, "%s/../%s/pageheap/traces", tool, PAGEHEAP_DATADIR) >= PATH_MAX)
         return "traces";
     return is_folder(installed) ? installed : "traces";

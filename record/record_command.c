@@ -4,6 +4,7 @@
 
 #include "spool.h"
 #include "spool_file.h"
+#include "tool_folder.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -79,18 +80,11 @@ static bool find_library(char *ret_path, size_t path_bytes)
                                           "../" PAGEHEAP_RECORD_LIBDIR "/" LIBRARY_NAME };
     const char *named = getenv(LIBRARY_VARIABLE);
     char tool[PATH_MAX];
-    ssize_t tool_bytes = readlink("/proc/self/exe", tool, sizeof tool - 1);
-    char *slash;
 
     if (named != NULL)
         return snprintf(ret_path, path_bytes, "%s", named) < (int)path_bytes && access(ret_path, R_OK) == 0;
-    if (tool_bytes < 0)
+    if (!tool_folder(tool))
         return false;
-    tool[tool_bytes] = '\0';
-    slash = strrchr(tool, '/');
-    if (slash == NULL)
-        return false;
-    *slash = '\0';
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         if (snprintf(ret_path, path_bytes, "%s/%s", tool, places[i]) < (int)path_bytes &&
             access(ret_path, R_OK) == 0)
