@@ -6,15 +6,11 @@
  * stay so.
  */
 #include "meter.h"
+#include "setting.h"
+#include "unit/dice.h"
 
 #define RUN_PAGES_MAX 31
 #define SMALL_LIVE    50
-
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : strtoull(text, NULL, 10);
-}
 
 typedef struct crowd {
     pageheap *heap;
@@ -23,16 +19,9 @@ typedef struct crowd {
         size_t pages;
     } * runs;
     size_t count;
-    uint64_t live_bytes, random, rss_before_bytes;
+    dice dice;
+    uint64_t live_bytes, rss_before_bytes;
 } crowd;
-
-static uint64_t next_random(crowd *c)
-{
-    c->random ^= c->random << 13;
-    c->random ^= c->random >> 7;
-    c->random ^= c->random << 17;
-    return c->random;
-}
 
 static void touch_all(crowd *c, uint64_t bytes)
 {
@@ -42,7 +31,7 @@ static void touch_all(crowd *c, uint64_t bytes)
     memset(c->runs, 0xff, most * sizeof *c->runs); /* its own memory is there before we measure */
     c->rss_before_bytes = meter_rss_bytes();
     for (; c->live_bytes < bytes; c->count++) {
-        size_t pages = 1 + next_random(c) % RUN_PAGES_MAX;
+        size_t pages = 1 + dice_below(&c->dice, RUN_PAGES_MAX);
         c->runs[c->count].pages = pages;
         c->runs[c->count].start = pageheap_alloc(c->heap, pages, 0);
         assert_non_null(c->runs[c->count].start);
@@ -56,7 +45,7 @@ static void free_nine_of_ten(crowd *c)
 {
     size_t kept = 0;
     for (size_t i = 0; i < c->count; i++) {
-        if (next_random(c) % 10 == 0) {
+        if (dice_below(&c->dice, 10) == 0) {
             c->runs[kept++] = c->runs[i];
             continue;
         }
@@ -72,7 +61,7 @@ static void live_on(crowd *c, unsigned ms)
     char *small[SMALL_LIVE] = { NULL };
     uint64_t until_us = meter_now_us() + (uint64_t)ms * 1000;
     for (uint64_t step = 0; meter_now_us() < until_us; step++) {
-        unsigned slot = (unsigned)(next_random(c) % SMALL_LIVE);
+        unsigned slot = (unsigned)dice_below(&c->dice, SMALL_LIVE);
         assert_int_equal(pageheap_free(c->heap, small[slot], 1 + slot % 8), 0);
         small[slot] = pageheap_alloc(c->heap, 1 + slot % 8, 0);
         assert_non_null(small[slot]);
@@ -95,14 +84,14 @@ static void assert_resident_at_most(const crowd *c, unsigned percent)
 static void memory_goes_back(void **state)
 {
     (void)state;
-    crowd c = { .random = 88172645463325252u };
+    crowd c = { .dice = dice_from_seed(88172645463325252u) };
     c.heap = pageheap_create(NULL);
     assert_non_null(c.heap);
-    touch_all(&c, number_from("PAGEHEAP_TEST_MIB", 512) << 20);
+    touch_all(&c, setting("PAGEHEAP_TEST_MIB", 512) << 20);
     free_nine_of_ten(&c);
     live_on(&c, 1200);
     assert_resident_at_most(&c, 110);
-    for (uint64_t second = 0; second < number_from("PAGEHEAP_TEST_STAY_S", 1); second++) {
+    for (uint64_t second = 0; second < setting("PAGEHEAP_TEST_STAY_S", 1); second++) {
         live_on(&c, 1000);
         assert_resident_at_most(&c, 110);
     }
@@ -117,11 +106,11 @@ static void memory_goes_back(void **state)
 static void trim_gives_back_at_once(void **state)
 {
     (void)state;
-    crowd c = { .random = 12345 };
+    crowd c = { .dice = dice_from_seed(12345) };
     pageheap_options options = PAGEHEAP_OPTIONS_INIT;
     options.decay_ms = PAGEHEAP_NEVER;
     c.heap = pageheap_create(&options);
-    touch_all(&c, number_from("PAGEHEAP_TEST_MIB", 512) << 18);
+    touch_all(&c, setting("PAGEHEAP_TEST_MIB", 512) << 18);
     free_nine_of_ten(&c);
     uint64_t kept_bytes = c.live_bytes;
     assert_true(meter_rss_bytes() - c.rss_before_bytes > 5 * kept_bytes); /* nothing went by itself */

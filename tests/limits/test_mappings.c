@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "meter.h"
+#include "unit/dice.h"
 
 #define FILLERS_MAX 2000000
 #define RUNS        400
@@ -107,13 +108,11 @@ static void few_mappings(void **state)
         char *run;
         size_t pages;
     } live[LIVE];
-    uint64_t random = 88172645463325252u;
+    dice d = dice_from_seed(88172645463325252u);
     pageheap *heap = pageheap_create(NULL);
     unsigned before = meter_mappings();
     for (unsigned step = 0; step < STEPS; step++) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
+        uint64_t random = dice_next(&d);
         unsigned slot = (unsigned)(random % LIVE);
         if (live[slot].run != NULL)
             assert_int_equal(pageheap_free(heap, live[slot].run, live[slot].pages), 0);

@@ -9,33 +9,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "oracle.h"
+#include "setting.h"
+#include "unit/dice.h"
 
 #define LIVE_RUNS_MAX 600
 
 typedef struct trial {
     pageheap *heap;
     oracle o;
-    uint64_t random;
+    dice dice;
     size_t runs_max_pages;
     bool is_light; /* short runs, rare extras: for many operations in little time */
 } trial;
 
-static uint64_t next_random(trial *t)
-{
-    t->random ^= t->random << 13;
-    t->random ^= t->random >> 7;
-    t->random ^= t->random << 17;
-    return t->random;
-}
-
 static uint64_t pick(trial *t, uint64_t below)
 {
-    return next_random(t) % below;
+    return dice_below(&t->dice, below);
 }
 
 /* Mostly small, sometimes up to a block, now and then several blocks. */
@@ -239,17 +232,9 @@ static void do_one(trial *t)
         pageheap_trim(t->heap, pick(t, 3) * 1000000);
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : strtoull(text, NULL, 10);
-}
-
 static void run_trial(const pageheap_options *options, uint64_t operations, bool is_light)
 {
-    trial t = { .runs_max_pages = 3000, .is_light = is_light };
-    t.random = number_from("PAGEHEAP_TEST_SEED", (uint64_t)time(NULL) * 2654435761u | 1);
-    print_message("seed %llu\n", (unsigned long long)t.random);
+    trial t = { .dice = dice_new(), .runs_max_pages = 3000, .is_light = is_light };
     t.heap = pageheap_create(options);
     assert_non_null(t.heap);
     oracle_init(&t.o, LIVE_RUNS_MAX, pageheap_page_bytes(t.heap));
@@ -267,7 +252,7 @@ static void run_trial(const pageheap_options *options, uint64_t operations, bool
 
 static uint64_t operations(void)
 {
-    return number_from("PAGEHEAP_TEST_OPERATIONS", 100000);
+    return setting("PAGEHEAP_TEST_OPERATIONS", 100000);
 }
 
 static void default_heap_agrees(void **state)
@@ -296,7 +281,7 @@ static void large_pages_agree(void **state)
 static void ten_million_light_operations_agree(void **state)
 {
     (void)state;
-    run_trial(NULL, number_from("PAGEHEAP_TEST_LIGHT_OPERATIONS", 10000000), true);
+    run_trial(NULL, setting("PAGEHEAP_TEST_LIGHT_OPERATIONS", 10000000), true);
 }
 
 int main(void)

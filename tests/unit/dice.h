@@ -8,8 +8,9 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
+
+#include "setting.h"
 
 typedef struct dice {
     uint64_t state;
@@ -23,8 +24,7 @@ static inline dice dice_from_seed(uint64_t seed)
 
 static inline dice dice_new(void)
 {
-    const char *text = getenv("PAGEHEAP_TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 2654435761u;
+    uint64_t seed = setting("PAGEHEAP_TEST_SEED", (uint64_t)time(NULL) * 2654435761u);
     printf("seed %llu\n", (unsigned long long)(seed | 1));
     return dice_from_seed(seed);
 }
