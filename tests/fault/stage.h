@@ -11,18 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <unistd.h>
 
+#include "child.h"
 #include "pageheap/pageheap.h"
-
-#define REQUIRE(fact)                                                                                        \
-    do {                                                                                                     \
-        if (!(fact)) {                                                                                       \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact);                               \
-            _exit(1);                                                                                        \
-        }                                                                                                    \
-    } while (0)
 
 #define STAGE_RUNS_MAX 256
 

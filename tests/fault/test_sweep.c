@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -104,10 +103,7 @@ static void finish(stage *s)
 static void act(const scene *scene, fake_plan plan)
 {
     static stage s;
-    static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
-    for (unsigned i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
-        signal(fatal[i], SIG_DFL); /* cmocka's handlers would go on with the next test, here */
-    alarm(CASE_SECONDS);
+    child_begin(CASE_SECONDS);
     fake_os_install();
     fake_os_plan(plan);
     scene->act(&s);

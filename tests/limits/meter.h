@@ -4,7 +4,6 @@
 #define PH_TESTS_METER_H
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "child.h"
 #include "pageheap/pageheap.h"
 
 #define PAGE ((size_t)4096)
@@ -58,27 +58,16 @@ static inline pageheap_stats meter_stats(pageheap *heap)
     return stats;
 }
 
-/* In a child: end it with status 1 and one line unless the fact holds. */
-#define REQUIRE(fact)                                                                                        \
-    do {                                                                                                     \
-        if (!(fact)) {                                                                                       \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact);                               \
-            _exit(1);                                                                                        \
-        }                                                                                                    \
-    } while (0)
-
-/* Run `act` in a process of its own, whose limits it may change; it must end within the time. */
-static inline void meter_in_child(void (*act)(void), unsigned seconds)
+/* The state is a function: call it in a process of its own, whose limits it may change. */
+static inline void meter_run_in_child(void **state)
 {
+    void (*act)(void) = (void (*)(void))(uintptr_t)*state;
     int status;
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
-        for (unsigned i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
-            signal(fatal[i], SIG_DFL);
-        alarm(seconds);
+        child_begin(60);
         act();
         _exit(0);
     }
@@ -86,5 +75,11 @@ static inline void meter_in_child(void (*act)(void), unsigned seconds)
     if (status != 0)
         fail_msg("the child's status is %#x", (unsigned)status);
 }
+
+/* A cmocka test that has the function's name. */
+#define METER_IN_CHILD(act)                                                                                  \
+    {                                                                                                        \
+#act, meter_run_in_child, NULL, NULL, (void *)(uintptr_t)(act)                                       \
+    }
 
 #endif

@@ -100,21 +100,11 @@ static void lifted_limit(void)
     REQUIRE(pageheap_destroy(heap) == 0);
 }
 
-static void run_in_child(void **state)
-{
-    meter_in_child((void (*)(void))(uintptr_t)*state, 60);
-}
-
-#define IN_CHILD(act)                                                                                        \
-    {                                                                                                        \
-#act, run_in_child, NULL, NULL, (void *)(uintptr_t)(act)                                             \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_CHILD(whole_blocks),  IN_CHILD(parts_of_blocks), IN_CHILD(several_blocks),
-        IN_CHILD(small_regions), IN_CHILD(lifted_limit),
+        METER_IN_CHILD(whole_blocks),  METER_IN_CHILD(parts_of_blocks), METER_IN_CHILD(several_blocks),
+        METER_IN_CHILD(small_regions), METER_IN_CHILD(lifted_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

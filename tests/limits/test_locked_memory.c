@@ -116,23 +116,13 @@ static void locks_that_are_not_granted(void)
     REQUIRE(pageheap_destroy(heap) == 0);
 }
 
-static void run_in_child(void **state)
-{
-    meter_in_child((void (*)(void))(uintptr_t)*state, 60);
-}
-
-#define IN_CHILD(act)                                                                                        \
-    {                                                                                                        \
-#act, run_in_child, NULL, NULL, (void *)(uintptr_t)(act)                                             \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_CHILD(all_memory_is_locked),
-        IN_CHILD(memory_is_locked_later),
-        IN_CHILD(locking_has_a_limit),
-        IN_CHILD(locks_that_are_not_granted),
+        METER_IN_CHILD(all_memory_is_locked),
+        METER_IN_CHILD(memory_is_locked_later),
+        METER_IN_CHILD(locking_has_a_limit),
+        METER_IN_CHILD(locks_that_are_not_granted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

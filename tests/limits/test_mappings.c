@@ -42,7 +42,7 @@ static void touch(char *run, size_t pages)
         run[page * PAGE] = 1;
 }
 
-static void use_heap_at_the_limit(void)
+static void frees_at_the_limit(void)
 {
     char *runs[RUNS], *special[8];
     pageheap_options options = PAGEHEAP_OPTIONS_INIT;
@@ -93,12 +93,6 @@ static void use_heap_at_the_limit(void)
     REQUIRE(pageheap_destroy(heap) == 0);
 }
 
-static void limit_of_mappings(void **state)
-{
-    (void)state;
-    meter_in_child(use_heap_at_the_limit, 60);
-}
-
 /* A million mixed steps leave at most 8 mappings, and 2 for each reservation. */
 static void few_mappings(void **state)
 {
@@ -135,7 +129,7 @@ static void few_mappings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limit_of_mappings),
+        METER_IN_CHILD(frees_at_the_limit),
         cmocka_unit_test(few_mappings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

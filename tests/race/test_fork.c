@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "crew.h"
 
 #define BUSY_THREADS  4
@@ -147,10 +148,7 @@ static int wait_for_child(pid_t child)
 
 static void be_child(load *l, unsigned number)
 {
-    static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT };
-    for (unsigned i = 0; i < 3; i++)
-        signal(fatal[i], SIG_DFL);
-    alarm(2 * CHILD_SECONDS);
+    child_begin(2 * CHILD_SECONDS);
     use_everything(l, number % (BUSY_THREADS + 1));
     if (number % 8 != 0)
         _exit(0);
