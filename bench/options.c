@@ -45,14 +45,13 @@ static const struct argp_option option_table[] = {
     { NULL, 0, NULL, 0, NULL, 0 },
 };
 
-static unsigned parse_rounds(const char *text, struct argp_state *state)
+unsigned options_count_from(const char *text, unsigned most)
 {
     char *end;
-    unsigned long rounds = strtoul(text, &end, 10);
+    unsigned long count = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end != '\0' || rounds == 0 || rounds > RESULTS_ROUNDS_MAX)
-        argp_error(state, "--rounds is a number from 1 to %d, not '%s'", RESULTS_ROUNDS_MAX, text);
-    return (unsigned)rounds;
+    /* strtoul alone would take blanks and signs. */
+    return *text >= '0' && *text <= '9' && *end == '\0' && count <= most ? (unsigned)count : 0;
 }
 
 static double parse_seconds(const char *text, struct argp_state *state)
@@ -97,7 +96,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case KEY_ROUNDS:
-        options->rounds = parse_rounds(argument, state);
+        options->rounds = options_count_from(argument, RESULTS_ROUNDS_MAX);
+        if (options->rounds == 0)
+            argp_error(state, "--rounds is a number from 1 to %d, not '%s'", RESULTS_ROUNDS_MAX, argument);
         return 0;
     case KEY_SECONDS:
         options->seconds = parse_seconds(argument, state);

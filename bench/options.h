@@ -26,6 +26,9 @@ struct options {
 /* Fills all of it; ends the program with status 2 on a bad command line, with 0 after --help. */
 void options_parse(int argc, char **argv, struct options *ret_options);
 
+/* A decimal number from 1 to `most`; 0 if the text is anything else. */
+unsigned options_count_from(const char *text, unsigned most);
+
 /* True if the row is asked for. */
 bool options_want_row(const struct options *options, const struct workload_row *row);
 

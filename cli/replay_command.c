@@ -4,6 +4,8 @@
 
 #include "commands.h"
 
+#include "bench/options.h"
+
 #include <argp.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -31,16 +33,6 @@ static const struct argp_option option_list[] = {
     { 0 },
 };
 
-static unsigned parse_rounds(const char *text, struct argp_state *state)
-{
-    char *end;
-    long rounds = strtol(text, &end, 10);
-
-    if (*text == '\0' || *end != '\0' || rounds < 1 || rounds > REPLAY_ROUNDS_MAX)
-        argp_error(state, "--rounds must be a number from 1 to %d", REPLAY_ROUNDS_MAX);
-    return (unsigned)rounds;
-}
-
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
@@ -50,7 +42,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->options.allocators = value;
         return 0;
     case 'r':
-        arguments->options.rounds = parse_rounds(value, state);
+        arguments->options.rounds = options_count_from(value, REPLAY_ROUNDS_MAX);
+        if (arguments->options.rounds == 0)
+            argp_error(state, "--rounds must be a number from 1 to %d", REPLAY_ROUNDS_MAX);
         return 0;
     case KEY_THREADS:
         arguments->options.with_threads = true;

@@ -39,6 +39,8 @@ expect 'message for a missing file' 'pageheap: missing.trace: No such file or di
 expect 'status without a trace' 2 $?
 "$tool" replay --rounds 0 tiny.trace >out 2>err
 expect 'status of no rounds' 2 $?
+"$tool" replay --rounds +3 tiny.trace >out 2>err
+expect 'status of rounds with a sign' 2 $?
 "$tool" replay --allocators mmap,nobody tiny.trace >out 2>err
 expect 'status of an unknown allocator' 2 $?
 expect_match 'names of the known' 'known are: pageheap mmap' err
