@@ -102,22 +102,30 @@ bool live_table_fill(struct live_table *table, struct rng *rng, size_t count, si
     return true;
 }
 
-size_t resident_bytes(void)
+struct residency residency_now(void)
 {
     static int file = -1;
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    size_t all_pages, file_pages;
     char text[128];
     ssize_t text_bytes;
-    size_t resident_pages = 0;
 
     if (file < 0)
         file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     text_bytes = pread(file, text, sizeof text - 1, 0);
     if (text_bytes <= 0)
-        return 0;
+        return (struct residency){ 0, 0 };
     text[text_bytes] = '\0';
-    if (sscanf(text, "%*u %zu", &resident_pages) != 1)
-        return 0;
-    return resident_pages * (size_t)sysconf(_SC_PAGESIZE);
+    if (sscanf(text, "%*u %zu %zu", &all_pages, &file_pages) != 2 || all_pages < file_pages)
+        return (struct residency){ 0, 0 };
+    return (struct residency){ (all_pages - file_pages) * page_bytes, file_pages * page_bytes };
+}
+
+size_t resident_bytes(void)
+{
+    struct residency now = residency_now();
+
+    return now.anonymous_bytes + now.file_bytes;
 }
 
 void touch_pages(void *run, size_t pages)

@@ -93,8 +93,17 @@ bool live_table_fill(struct live_table *table, struct rng *rng, size_t count, si
 
 /* ---- resident memory --------------------------------------------------------------------- */
 
-/* Bytes of this process in RAM, from /proc/self/statm; 0 if that cannot be read.  Newer kernels count per
- * CPU and may be wrong by some 100 KiB. */
+/* Bytes of this process in RAM, the anonymous apart from what files back. */
+struct residency {
+    size_t anonymous_bytes;
+    size_t file_bytes;
+};
+
+/* From /proc/self/statm; zeros if that cannot be read.  Newer kernels count per CPU and may be wrong by some
+ * 100 KiB. */
+struct residency residency_now(void);
+
+/* Both together. */
 size_t resident_bytes(void);
 
 /* Write to each page, as a program would that uses it. */

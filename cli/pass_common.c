@@ -91,59 +91,32 @@ static uint64_t high_water_bytes(void)
     return found != NULL ? strtoull(found + sizeof key - 1, NULL, 10) * 1024 : 0;
 }
 
-/* Resident memory in bytes, the anonymous apart from what files back.  Pages of code and of the trace, read for
- * the first time, are memory of no allocator; no allocator here hands out pages of a file. */
-struct resident {
-    uint64_t anonymous_bytes;
-    uint64_t file_bytes;
-};
-
-static struct resident read_resident(void)
-{
-    static int file = -1;
-    struct resident resident = { 0, 0 };
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    unsigned long all_pages, file_pages;
-    char text[128];
-    ssize_t text_bytes;
-
-    if (file < 0)
-        file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    text_bytes = pread(file, text, sizeof text - 1, 0);
-    if (text_bytes <= 0)
-        return resident;
-    text[text_bytes] = '\0';
-    if (sscanf(text, "%*u %lu %lu", &all_pages, &file_pages) == 2 && all_pages >= file_pages) {
-        resident.anonymous_bytes = (all_pages - file_pages) * page_bytes;
-        resident.file_bytes = file_pages * page_bytes;
-    }
-    return resident;
-}
-
 static void raise_peak(struct pass_gauge *gauge, uint64_t bytes)
 {
     if (bytes > gauge->base_bytes && bytes - gauge->base_bytes > gauge->peak_bytes)
         gauge->peak_bytes = bytes - gauge->base_bytes;
 }
 
+/* Only the anonymous memory counts: pages of code and of the trace, read for the first time, are memory of no
+ * allocator, and no allocator here hands out pages of a file. */
 void pass_gauge_start(struct pass_gauge *gauge)
 {
     *gauge = (struct pass_gauge){ 0 };
     (void)high_water_bytes(); /* so that its buffer and its code are resident too */
-    (void)read_resident();
+    (void)residency_now();
     gauge->has_high_water = reset_high_water();
-    gauge->base_bytes = read_resident().anonymous_bytes;
+    gauge->base_bytes = residency_now().anonymous_bytes;
     gauge->base_faults = page_faults();
 }
 
 void pass_gauge_sample(struct pass_gauge *gauge)
 {
-    raise_peak(gauge, read_resident().anonymous_bytes);
+    raise_peak(gauge, residency_now().anonymous_bytes);
 }
 
 void pass_gauge_stop(struct pass_gauge *gauge, uint64_t *ret_faults)
 {
-    uint64_t high_water = high_water_bytes(), file_bytes = read_resident().file_bytes;
+    uint64_t high_water = high_water_bytes(), file_bytes = residency_now().file_bytes;
 
     *ret_faults = page_faults() - gauge->base_faults;
     pass_gauge_sample(gauge);
@@ -167,6 +140,6 @@ uint64_t pass_go_idle(const struct pass_gauge *gauge, const struct peer *peer)
             peer->idle();
         clock_sleep_ns(IDLE_STEP_NS);
     }
-    bytes = read_resident().anonymous_bytes;
+    bytes = residency_now().anonymous_bytes;
     return bytes > gauge->base_bytes ? bytes - gauge->base_bytes : 0;
 }
