@@ -15,6 +15,8 @@
 #define FIRST_CHUNK_OPS 64
 #define CHUNK_OPS_MAX   ((size_t)1 << 24)
 
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
 uint64_t clock_now_ns(void)
 {
     struct timespec now;
@@ -58,12 +60,48 @@ double measure_ns_per_op(step_fn *step, void *state, uint64_t budget_ns, size_t 
     return (double)spent_ns / (double)spent_ops;
 }
 
-void *resident_array(size_t bytes)
+static void *map_array(size_t bytes, int flags)
 {
-    void *array =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *array = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
     return array != MAP_FAILED ? array : NULL;
+}
+
+static size_t whole_huge_bytes(size_t bytes)
+{
+    return (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+}
+
+/* The advice must come before the first touch, so the system cannot be asked to populate the mapping. */
+static void *map_huge_array(size_t bytes)
+{
+    size_t mapped_bytes = bytes + HUGE_PAGE_BYTES;
+    char *mapped = map_array(mapped_bytes, 0);
+    char *array;
+    size_t head_bytes;
+
+    if (mapped == NULL)
+        return NULL;
+    head_bytes = (0 - (uintptr_t)mapped) % HUGE_PAGE_BYTES;
+    array = mapped + head_bytes;
+    if (head_bytes != 0)
+        munmap(mapped, head_bytes);
+    munmap(array + bytes, HUGE_PAGE_BYTES - head_bytes);
+    /* Refused where huge pages are off: then small ones serve all allocators alike. */
+    (void)madvise(array, bytes, MADV_HUGEPAGE);
+    for (size_t at = 0; at < bytes; at += PEER_PAGE_BYTES)
+        *(volatile char *)(array + at) = 0;
+    return array;
+}
+
+void *resident_array(size_t bytes)
+{
+    return bytes < HUGE_PAGE_BYTES ? map_array(bytes, MAP_POPULATE) : map_huge_array(whole_huge_bytes(bytes));
+}
+
+void resident_array_unmap(void *array, size_t bytes)
+{
+    munmap(array, bytes < HUGE_PAGE_BYTES ? bytes : whole_huge_bytes(bytes));
 }
 
 int live_table_create(struct live_table *table, const struct peer *peer, size_t capacity)

@@ -76,8 +76,11 @@ struct live_table {
     size_t pages; /* in all runs */
 };
 
-/* Memory straight from the system, every page of it resident; NULL if there is none. */
+/* Memory straight from the system, zero, every page of it resident; NULL if there is none.  From 2 MiB on it is
+ * whole huge pages where the system has them: walked at random, a large array of small ones would cost TLB misses
+ * that no allocator can help. */
 void *resident_array(size_t bytes);
+void resident_array_unmap(void *array, size_t bytes);
 
 /* 0, or -1 without memory. */
 int live_table_create(struct live_table *table, const struct peer *peer, size_t capacity);

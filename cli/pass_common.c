@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -46,7 +45,7 @@ struct pass_leftover *pass_leftovers(const struct trace *trace)
         if (live_pages[slot] != 0)
             leftovers[count++] = (struct pass_leftover){ slot, live_pages[slot] };
     }
-    munmap(live_pages, slot_bytes);
+    resident_array_unmap(live_pages, slot_bytes);
     return leftovers;
 }
 
