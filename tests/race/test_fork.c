@@ -3,15 +3,17 @@
  *
  * The child allocates, frees runs of the parent and of threads that are no more, starts a thread, makes a
  * heap, forks again; it must end within two seconds.  What it frees stays the parent's in the parent.
- * PAGEHEAP_TEST_LONG makes it 5000 forks.
+ * PAGEHEAP_TEST_LONG makes it 5000 forks.  What a fork would have to be lucky to hit is held open for it.
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "crew.h"
+#include "map/meta.h"
 
 #define BUSY_THREADS  4
 #define FORKS         (250 / CREW_SHARE)
@@ -202,9 +204,75 @@ static void children_go_on(void **state)
     crew_end(l.heap);
 }
 
+/* ---- a thread among the records -------------------------------------------------------- */
+
+/* Taking a record holds the records' lock for a few nanoseconds, which no number of forks is sure to hit.  A freed
+ * record is read under that lock; here its page cannot be read, and the handler keeps the thread waiting there. */
+#define RECORD_BYTES ((size_t)256 << 10) /* the largest class: a chunk, and so whole pages, of its own */
+#define INSIDE_MS    200                 /* longer than a fork takes to begin */
+
+static struct {
+    void *record;
+    atomic_bool is_inside, is_leaving;
+} visit;
+
+static void stay_inside(int number)
+{
+    (void)number;
+    atomic_store(&visit.is_inside, true);
+    nanosleep(&(struct timespec){ 0, INSIDE_MS * 1000000L }, NULL);
+    atomic_store(&visit.is_leaving, true);
+    if (mprotect(visit.record, RECORD_BYTES, PROT_READ | PROT_WRITE) != 0)
+        _exit(18);
+}
+
+static void *take_record(void *unused)
+{
+    (void)unused;
+    return ph_meta_alloc(RECORD_BYTES);
+}
+
+static void fork_waits_for_the_records(void **state)
+{
+    (void)state;
+    struct sigaction stay = { .sa_handler = stay_inside }, before;
+    pthread_t thread;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    visit.record = ph_meta_alloc(RECORD_BYTES);
+    assert_non_null(visit.record);
+    ph_meta_free(visit.record, RECORD_BYTES);
+    assert_int_equal(sigaction(SIGSEGV, &stay, &before), 0);
+    assert_int_equal(mprotect(visit.record, RECORD_BYTES, PROT_NONE), 0);
+    assert_int_equal(pthread_create(&thread, NULL, take_record, NULL), 0);
+    uint64_t until_ms = crew_now_ms() + CHILD_SECONDS * 1000;
+    for (unsigned round = 0; !atomic_load(&visit.is_inside) && crew_now_ms() < until_ms; round++)
+        crew_wait(round);
+    assert_true(atomic_load(&visit.is_inside));
+    fflush(NULL);
+    pid_t child = fork();
+    bool has_waited = atomic_load(&visit.is_leaving);
+    if (child == 0) {
+        child_begin(2 * CHILD_SECONDS);
+        pageheap *fresh = pageheap_create(NULL);
+        _exit(fresh != NULL && pageheap_destroy(fresh) == 0 && pageheap_check(heap) == 0 ? 0 : 19);
+    }
+    assert_true(child > 0);
+    int ended = wait_for_child(child);
+    void *taken = NULL;
+    pthread_join(thread, &taken);
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    assert_true(has_waited);
+    assert_int_equal(ended, 0);
+    assert_ptr_equal(taken, visit.record);
+    ph_meta_free(taken, RECORD_BYTES);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fork_waits_for_the_records),
         cmocka_unit_test(children_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
