@@ -7,9 +7,13 @@
 #include "meter.h"
 #include "unit/dice.h"
 
-#define FILLERS_MAX 2000000
-#define RUNS        400
-#define RUN_PAGES   100
+#define FILLERS_MAX  2000000
+#define RUNS         400
+#define RUN_PAGES    100
+#define HUGE_PAGES   ((size_t)600 * 512) /* whole blocks: the mapping ends where the run does */
+#define HUGE_BYTES   (HUGE_PAGES * PAGE)
+#define HUGE_TRIES   8
+#define HUGE_TOUCHED 5000 /* pages */
 
 static char **fillers;
 static unsigned filler_count;
@@ -42,6 +46,36 @@ static void touch(char *run, size_t pages)
         run[page * PAGE] = 1;
 }
 
+/* A page that joins the mapping it touches; false if the place is taken. */
+static bool put_neighbour(char *at)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    char *page = mmap(at, PAGE, PROT_NONE, flags, -1, 0);
+    if (page != MAP_FAILED && page != at) /* a kernel that takes the address for a wish */
+        munmap(page, PAGE);
+    return page == at && mprotect(at, PAGE, PROT_READ | PROT_WRITE) == 0;
+}
+
+/* A mapping of its own can be unmapped at the limit too; the middle of one cannot.  So the run gets neighbours that
+ * the kernel joins to it.  Where one of the two places is taken, the next run is tried. */
+static char *huge_run_amid_a_mapping(pageheap *heap)
+{
+    char *tried[HUGE_TRIES], *found = NULL;
+    unsigned count = 0;
+    while (found == NULL && count < HUGE_TRIES) {
+        char *run = pageheap_alloc(heap, HUGE_PAGES, 0);
+        REQUIRE(run != NULL);
+        unsigned before = meter_mappings();
+        if (put_neighbour(run - PAGE) && put_neighbour(run + HUGE_BYTES) && meter_mappings() == before)
+            found = run;
+        else
+            tried[count++] = run;
+    }
+    while (count != 0)
+        REQUIRE(pageheap_free(heap, tried[--count], HUGE_PAGES) == 0);
+    return found;
+}
+
 static void frees_at_the_limit(void)
 {
     char *runs[RUNS], *special[8];
@@ -57,21 +91,27 @@ static void frees_at_the_limit(void)
         special[i] = pageheap_alloc(heap, 4, PAGEHEAP_GUARD | PAGEHEAP_NODUMP | PAGEHEAP_LOCKED);
         REQUIRE(special[i] != NULL);
     }
-    char *huge = pageheap_alloc(heap, 300000, 0);
+    char *huge = huge_run_amid_a_mapping(heap);
     REQUIRE(huge != NULL);
-    touch(huge, 5000);
+    touch(huge, HUGE_TOUCHED);
     fill_mappings();
     uint64_t full_bytes = meter_rss_bytes();
+    uint64_t reserved_bytes = meter_stats(heap).reserved_bytes;
     errno = 4711;
+    /* First, while no other free has made room for a mapping more. */
+    REQUIRE(pageheap_free(heap, huge, HUGE_PAGES) == 0);
+    REQUIRE(meter_stats(heap).reserved_bytes == reserved_bytes); /* the system has refused to unmap it */
+    uint64_t huge_bytes = (uint64_t)HUGE_TOUCHED * PAGE;
+    /* Now: the trim below would unmap it. */
+    REQUIRE(meter_rss_bytes() + huge_bytes / 100 * 90 <= full_bytes);
     for (unsigned i = 0; i < RUNS; i++)
         REQUIRE(pageheap_free(heap, runs[i], RUN_PAGES) == 0);
     for (unsigned i = 0; i < 8; i++)
         REQUIRE(pageheap_free(heap, special[i], 4) == 0);
-    REQUIRE(pageheap_free(heap, huge, 300000) == 0);
     REQUIRE(errno == 4711);
     pageheap_trim(heap, 0);
     REQUIRE(pageheap_check(heap) == 0);
-    uint64_t freed_bytes = (uint64_t)(RUNS * RUN_PAGES + 5000) * PAGE;
+    uint64_t freed_bytes = (uint64_t)RUNS * RUN_PAGES * PAGE + huge_bytes;
     REQUIRE(meter_rss_bytes() + freed_bytes / 100 * 97 <= full_bytes);
     char *again = pageheap_alloc(heap, RUN_PAGES, PAGEHEAP_ZERO);
     if (again != NULL) { /* what was kept may serve; what must be mapped anew may not */
