@@ -137,8 +137,8 @@ static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *
     bool is_done;
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
-    is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_is_marked(block, page) &&
-              ph_block_run_pages(block, page) == pages && !ph_front_is_hot(front, address) &&
+    is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_live_pages(block, page) == pages &&
+              !ph_front_is_hot(front, address) &&
               ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
               ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
     if (is_done)

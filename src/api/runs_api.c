@@ -173,26 +173,32 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
     return ph_judge(heap, code, "free", run, pages);
 }
 
-/* What the hot path leaves over: runs of more than 64 pages, and whatever is not so simple. */
+/* This thread's own run: of more than 64 pages, or one for which there was no room. */
+static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
+{
+    if (ph_front_roll(mine, pages) && ph_fast_free(mine, address, pages))
+        return true;
+    return ph_fast_free_long(mine, ph_block_of_ours(address), address, pages);
+}
+
+/* What the hot path leaves over: runs of more than 64 pages, those of other threads, and whatever is not so
+ * simple. */
 static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;
-    if (heap != NULL && ph_fast_is_last(heap) && !PH_HAS_ASAN && ph_front_roll(ph_thread_last.front, pages) &&
-        ph_fast_free(ph_thread_last.front, address, pages))
-        return 0;
-    ph_block *block = ph_block_of(address);
-    if (PH_UNLIKELY(heap == NULL || block == NULL || pages == 0 || PH_HAS_ASAN ||
+    ph_front *owner = ph_owner_at(address);
+    bool is_done = false;
+    if (PH_UNLIKELY(heap == NULL || owner == NULL || pages == 0 || PH_HAS_ASAN || !ph_fast_is_last(heap) ||
                     address % (1u << PH_FAST_PAGE_LOG2) != 0))
         return free_slow(heap, run, pages);
-    if (pages <= PH_BLOCK_PAGES_MAX) {
-        if (ph_fast_is_last(heap) && ph_owner_at(address) == ph_thread_last.front &&
-            ph_fast_free_long(ph_thread_last.front, block, address, pages))
-            return 0;
-    } else if (ph_owner_at(address) == &heap->special && ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&
-               ph_large_free(heap, block, address, pages) == 0) {
-        return 0;
-    }
-    return free_slow(heap, run, pages);
+    ph_front *mine = ph_thread_last.front;
+    if (owner == mine)
+        is_done = pages <= PH_BLOCK_PAGES_MAX && free_mine(mine, address, pages);
+    else if (owner != &heap->special)
+        is_done = ph_run_free_foreign(mine, owner, address, pages);
+    else if (ph_load_relaxed(&ph_block_of_ours(address)->kind) == PH_BLOCK_LARGE)
+        is_done = ph_large_free(heap, ph_block_of_ours(address), address, pages) == 0;
+    return is_done ? 0 : free_slow(heap, run, pages);
 }
 
 int pageheap_free(pageheap *heap, void *run, size_t pages)

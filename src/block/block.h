@@ -182,6 +182,12 @@ static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned 
     return (ph_load_relaxed(&block->tags[page / 64].mark) >> (page % 64)) & 1;
 }
 
+/* Pages of the live run that begins at `page`, or 0. */
+static inline unsigned ph_block_live_pages(const ph_block *block, unsigned page)
+{
+    return ph_block_is_marked(block, page) ? ph_block_run_pages(block, page) : 0;
+}
+
 static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned page)
 {
     return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;

@@ -176,6 +176,10 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
 /* 0 or a public code.  `pages` 0 means whatever its length is. */
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
 
+/* The same for a run in another thread's front, when that is shared already.  False: not done, and nothing
+ * changed. */
+bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);
+
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
 
 /* `state` is the run's from the start: PH_LARGE_LIVE or PH_LARGE_SPECIAL. */

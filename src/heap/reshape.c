@@ -34,8 +34,7 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         ph_front_hold(owner, mine);
         unsigned first = page_of(heap, run);
         if (ph_load_relaxed(ph_owner_of(block)) == owner) {
-            if (ph_block_is_marked(block, first) && ph_block_run_pages(block, first) == pages &&
-                !ph_front_is_hot(owner, run)) {
+            if (pages != 0 && ph_block_live_pages(block, first) == pages && !ph_front_is_hot(owner, run)) {
                 ph_front_cool(owner); /* it may be the hot run that changes */
                 *ret_held = (held_run){ owner, block, first, (unsigned)pages };
                 return 0;
@@ -73,9 +72,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
         return code;
     unsigned second = page_of(heap, tail);
     /* Clearing the mark makes the second run ours, whoever else may be freeing it this moment. */
-    bool is_run = ph_block_is_marked(held.block, second) &&
-                  ph_block_run_pages(held.block, second) == tail_pages &&
-                  !ph_front_is_hot(held.owner, tail) &&
+    bool is_run = tail_pages != 0 && ph_block_live_pages(held.block, second) == tail_pages &&
                   ph_block_unmark(held.block, second, ph_front_is_shared(held.owner));
     if (is_run) {
         ph_block_uncut_after(held.block, second - 1);

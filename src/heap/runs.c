@@ -198,12 +198,11 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
 
 /* ---- free ------------------------------------------------------------------------------ */
 
-/* The run at `page` is live and has `pages` pages (0: any number). */
-static bool is_this_run(const ph_block *block, unsigned page, size_t pages)
+/* Length of the live run that begins at `page` if that is `pages` (0: whatever it is); else 0. */
+static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
 {
-    if (!ph_block_is_marked(block, page))
-        return false;
-    return pages == 0 || ph_block_run_pages(block, page) == pages;
+    unsigned length = ph_block_live_pages(block, page);
+    return pages == 0 || pages == length ? length : 0;
 }
 
 /* A run of this front is free, its mark clear: give it to the magazines, or to its block (front held). */
@@ -229,7 +228,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     ph_front_enter(front);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != front;
     if (!*ret_moved) {
-        unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
+        unsigned length = length_of(block, page, pages);
         if (length == 0 || ph_front_is_hot(front, address) ||
             !ph_block_unmark(block, page, ph_front_is_shared(front)))
             code = PAGEHEAP_EBADRUN;
@@ -261,11 +260,9 @@ static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr
 {
     unsigned page = (unsigned)(address >> mine->page_log2) & (mine->block_pages - 1);
     uint64_t bit = UINT64_C(1) << (page % 64);
-    if (!is_this_run(block, page, pages))
+    unsigned length = length_of(block, page, pages);
+    if (length == 0 || !ph_block_unmark(block, page, true)) /* another thread freed it this moment, perhaps */
         return PAGEHEAP_EBADRUN;
-    unsigned length = ph_block_run_pages(block, page);
-    if (!ph_block_unmark(block, page, true))
-        return PAGEHEAP_EBADRUN; /* another thread freed it this moment */
     /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the block
      * off its stack. */
     atomic_fetch_or(&block->remote[page / 64], bit);
@@ -294,6 +291,14 @@ static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintpt
     return code;
 }
 
+bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages)
+{
+    bool has_moved;
+    return owner->heap == mine->heap && ph_front_is_shared(owner) &&
+           free_foreign(mine, owner, ph_block_of_ours(address), address, pages, &has_moved) == 0 &&
+           !has_moved;
+}
+
 /* There was no memory for a front of our own.  A valid free succeeds all the same, by the slow way. */
 static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
                             bool *ret_moved)
@@ -303,7 +308,7 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
     ph_front_lock(owner);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner;
     if (!*ret_moved) {
-        unsigned length = is_this_run(block, page, pages) ? ph_block_run_pages(block, page) : 0;
+        unsigned length = length_of(block, page, pages);
         if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_unmark(block, page, true)) {
             code = PAGEHEAP_EBADRUN;
         } else {
