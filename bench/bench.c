@@ -184,7 +184,7 @@ static int measure(struct session *session)
         session->json_rows = json_array();
     } else {
         machine_print(&machine, stdout);
-        printf("%u rounds of %g s, the median of them; each allocator in a process of its own, in turn\n\n",
+        printf("%u rounds of %g s: of times the best, else the median; each allocator in a process of its own, in turn\n\n",
                options->rounds, options->seconds);
         session->table =
             results_table_create(stdout, session->peers, session->peers_count, options->with_spread);

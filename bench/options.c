@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_ROUNDS  5
-#define DEFAULT_SECONDS 0.12
+#define DEFAULT_ROUNDS  9
+#define DEFAULT_SECONDS 0.06
 #define SECONDS_MAX     60.0
 #define EXIT_USAGE      2
 
@@ -27,14 +27,14 @@ enum key {
 };
 
 static const struct argp_option option_table[] = {
-    { "rounds", KEY_ROUNDS, "N", 0, "Measure everything N times, the allocators in turn (default 5)", 0 },
+    { "rounds", KEY_ROUNDS, "N", 0, "Measure everything N times, the allocators in turn (default 9)", 0 },
     { "seconds", KEY_SECONDS, "S", 0,
-      "Measure for S seconds each time, preparations not counted (default 0.12)", 0 },
+      "Measure for S seconds each time, preparations not counted (default 0.06)", 0 },
     { "filter", KEY_FILTER, "NAME", 0,
       "Only the row NAME, or all rows whose names contain it; may be given several times", 0 },
     { "allocators", KEY_ALLOCATORS, "LIST", 0, "Only these, separated by commas (default: all installed)",
       0 },
-    { "spread", KEY_SPREAD, NULL, 0, "Show the least and the greatest round beside the median", 0 },
+    { "spread", KEY_SPREAD, NULL, 0, "Show the least and the greatest round beside what counts", 0 },
     { "json", KEY_JSON, NULL, 0, "Print JSON, with the value of every round", 0 },
     { "check", KEY_CHECK, NULL, 0, "Exit with status 1 if a target is missed", 0 },
     { "long", KEY_LONG, NULL, 0, "Also the rows that take minutes", 0 },

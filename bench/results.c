@@ -5,6 +5,14 @@
 #include "peers/peers_all.h"
 
 #include <math.h>
+#include <string.h>
+
+double result_value(const struct workload_row *row, const struct spread *spread)
+{
+    bool is_time = strcmp(row->unit, "ns") == 0;
+
+    return is_time ? spread->min : spread->median;
+}
 
 static enum verdict judge(const struct target *target, const struct standing *standing)
 {
@@ -25,14 +33,15 @@ struct standing standing_of(const struct row_result *result)
 
     for (size_t i = 0; i < result->series_count; i++) {
         const struct series *series = &result->series[i];
-        double median = spread_of(series->values, series->count).median;
+        struct spread spread = spread_of(series->values, series->count);
+        double value = result_value(result->row, &spread);
 
         if (series->count == 0)
             continue;
         if (series->peer == &peer_pageheap) {
-            standing.ours = median;
-        } else if (isnan(best) || (less_is_better ? median < best : median > best)) {
-            best = median;
+            standing.ours = value;
+        } else if (isnan(best) || (less_is_better ? value < best : value > best)) {
+            best = value;
             standing.best = series->peer;
         }
     }

@@ -32,10 +32,14 @@ struct row_result {
     struct series harness; /* the null peer */
 };
 
+/* What counts of a row's rounds.  Of a time the least: whatever else runs on the machine only ever adds to it, and what
+ * it adds has nothing to do with the allocator.  Of all else the median. */
+double result_value(const struct workload_row *row, const struct spread *spread);
+
 /* How the row stands. */
 struct standing {
     const struct target *target; /* NULL: none */
-    const struct peer *best;     /* of the others, by the median; NULL if none was measured */
+    const struct peer *best;     /* of the others; NULL if none was measured */
     double ours;                 /* NaN if not measured */
     double over_best;            /* ours / best; NaN if there is no best */
     enum verdict verdict;

@@ -31,11 +31,11 @@ struct report_table *results_table_create(FILE *out, const struct peer *const *p
     return table;
 }
 
-static void add_series(struct report_table *table, const struct series *series, enum report_look look,
-                       bool with_spread)
+static void add_series(struct report_table *table, const struct workload_row *row, const struct series *series,
+                       enum report_look look, bool with_spread)
 {
     struct spread spread = spread_of(series->values, series->count);
-    char median[REPORT_NUMBER_CHARS];
+    char value[REPORT_NUMBER_CHARS];
     char min[REPORT_NUMBER_CHARS];
     char max[REPORT_NUMBER_CHARS];
 
@@ -45,10 +45,10 @@ static void add_series(struct report_table *table, const struct series *series, 
         report_cell(table, REPORT_FAINT, "%s",
                     series->outcome == OUTCOME_DONE ? "-" : outcome_name(series->outcome));
     else if (with_spread && spread.count > 1)
-        report_cell(table, look, "%s (%s..%s)", report_number(median, spread.median),
+        report_cell(table, look, "%s (%s..%s)", report_number(value, result_value(row, &spread)),
                     report_number(min, spread.min), report_number(max, spread.max));
     else
-        report_cell(table, look, "%s", report_number(median, spread.median));
+        report_cell(table, look, "%s", report_number(value, result_value(row, &spread)));
 }
 
 void results_table_add(struct report_table *table, const struct row_result *result, bool with_spread)
@@ -60,9 +60,9 @@ void results_table_add(struct report_table *table, const struct row_result *resu
     report_cell(table, REPORT_PLAIN, "%s", result->row->title);
     report_cell(table, REPORT_FAINT, "%s", result->row->unit);
     for (size_t i = 0; i < result->series_count; i++)
-        add_series(table, &result->series[i],
+        add_series(table, result->row, &result->series[i],
                    result->series[i].peer == standing.best ? REPORT_STRONG : REPORT_PLAIN, with_spread);
-    add_series(table, &result->harness, REPORT_FAINT, false);
+    add_series(table, result->row, &result->harness, REPORT_FAINT, false);
     report_cell(table, REPORT_PLAIN, "%s",
                 isnan(standing.over_best) ? "" : report_number(ratio, standing.over_best));
     if (standing.target != NULL)

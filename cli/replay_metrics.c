@@ -7,7 +7,7 @@
 
 static double ns_per_event(const struct replay_cell *cell)
 {
-    return cell->rounds_count != 0 ? cell->ns_per_event.median : (double)NAN;
+    return cell->rounds_count != 0 ? cell->ns_per_event.min : (double)NAN;
 }
 
 static double resident_ratio(const struct replay_cell *cell)
