@@ -70,22 +70,29 @@ static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes,
     return finish(heap, run, pages, flags);
 }
 
-/* Off the hot path, as calls at its end, so that it needs no stack frame. */
-static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
-{
-    if (flags == 0 && !PH_HAS_ASAN && ph_heap_is_valid(heap) && pages - 1 < PH_REGION_PAGES_MAX(heap)) {
-        uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
-                                                   : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
-        return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
-    }
-    return alloc_checked(heap, pages, 0, flags, NULL);
-}
-
 static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
 {
     ph_heap_tick(heap, ph_thread_last.front);
     ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
     return run;
+}
+
+/* Off the hot path, as calls at its end, so that it needs no stack frame. */
+static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
+{
+    uintptr_t run;
+    bool is_due;
+    if (flags != 0 || PH_HAS_ASAN || !ph_heap_is_valid(heap) || pages - 1 >= PH_REGION_PAGES_MAX(heap))
+        return alloc_checked(heap, pages, 0, flags, NULL);
+    if (ph_fast_is_last(heap) && ph_front_roll_back(ph_thread_last.front, pages) &&
+        ph_fast_alloc(ph_thread_last.front, pages, &run, &is_due)) {
+        if (is_due)
+            ph_heap_tick(heap, ph_thread_last.front);
+    } else {
+        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
+                                         : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
+    }
+    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
 }
 
 /* Zeroed runs take the hot path too; they stand apart because clearing them costs what it costs. */

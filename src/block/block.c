@@ -121,23 +121,24 @@ static unsigned unused_upward(const ph_block *block, unsigned page)
     return length;
 }
 
-static void recount_longest(ph_block *block)
+/* A hole of `known` pages begins at `first`. */
+static void recount_longest(ph_block *block, unsigned known, unsigned first)
 {
     uint64_t unused[PH_BLOCK_WORDS];
-    unsigned first = 0;
     ph_block_unused_bits(block, unused);
     block->longest_pages =
-        (uint16_t)ph_runsearch_longest(unused, ph_block_words(block), block->longest_pages, &first);
+        (uint16_t)ph_runsearch_longest(unused, ph_block_words(block), block->longest_pages, known, &first);
     block->longest_first = (uint16_t)first;
 }
 
 unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages)
 {
-    unsigned hole = unused_below(block, first) + unused_upward(block, first);
-    bool cuts_longest = hole == block->longest_pages;
+    unsigned below = unused_below(block, first);
+    unsigned upward = unused_upward(block, first);
+    unsigned above = upward - pages;
     unsigned clean = occupy(block, first, pages);
-    if (cuts_longest)
-        recount_longest(block);
+    if (below + upward == block->longest_pages)
+        recount_longest(block, below > above ? below : above, below > above ? first - below : first + pages);
     return clean;
 }
 
@@ -163,6 +164,8 @@ static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_star
     }
     block->unused_pages = (uint16_t)(block->unused_pages - taken);
     block->clean_pages = (uint16_t)(block->clean_pages - *ret_clean_pages);
+    if (taken != 0 && (ret_starts[taken - 1] & PH_START_MASK) >= block->longest_first)
+        recount_longest(block, 0, 0); /* else all of it lies below the longest hole */
     return taken;
 }
 
@@ -170,20 +173,18 @@ unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uin
                             unsigned *ret_clean_pages)
 {
     *ret_clean_pages = 0;
+    if (pages == 1)
+        return take_singles(block, count, ret_starts, ret_clean_pages);
     unsigned taken = 0;
-    if (pages == 1) {
-        taken = take_singles(block, count, ret_starts, ret_clean_pages);
-    } else {
-        unsigned first = block->longest_first;
-        unsigned fitting = block->longest_pages / pages;
-        for (; taken < count && taken < fitting; taken++, first += pages) {
-            unsigned clean = occupy(block, first, pages);
-            *ret_clean_pages += clean;
-            ret_starts[taken] = (uint16_t)(first | (clean == pages ? PH_START_CLEAN : 0));
-        }
+    unsigned first = block->longest_first;
+    unsigned fitting = block->longest_pages / pages;
+    for (; taken < count && taken < fitting; taken++, first += pages) {
+        unsigned clean = occupy(block, first, pages);
+        *ret_clean_pages += clean;
+        ret_starts[taken] = (uint16_t)(first | (clean == pages ? PH_START_CLEAN : 0));
     }
     if (taken != 0)
-        recount_longest(block);
+        recount_longest(block, block->longest_pages - taken * pages, first);
     return taken;
 }
 
@@ -214,8 +215,9 @@ void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
     ph_store_relaxed(last, ph_load_relaxed(last) & ~bits);
     ph_store_relaxed(&block->used[word], ph_load_relaxed(&block->used[word]) & ~bits);
     block->unused_pages = (uint16_t)(block->unused_pages + ph_count_bits(bits));
+    unsigned known = block->longest_pages;
     block->longest_pages = PH_BLOCK_PAGES_MAX; /* any bound that holds */
-    recount_longest(block);
+    recount_longest(block, known, block->longest_first);
 }
 
 unsigned ph_block_run_pages(const ph_block *block, unsigned page)

@@ -60,10 +60,10 @@ int ph_runsearch_stepped(const uint64_t *bits, unsigned words, unsigned from, un
     return PH_NO_RUN;
 }
 
-unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned *ret_first)
+unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned known,
+                              unsigned *first)
 {
-    unsigned longest = 0;
-    unsigned first = 0;
+    unsigned longest = known;
     unsigned carried = 0;
     for (unsigned w = 0; w < words && longest < bound; w++) {
         uint64_t word = bits[w];
@@ -71,26 +71,25 @@ unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bou
             carried += 64;
             if (carried > longest) {
                 longest = carried;
-                first = 64 * (w + 1) - carried;
+                *first = 64 * (w + 1) - carried;
             }
             continue;
         }
         unsigned across = carried + ph_lowest_bit(~word);
         if (across > longest) {
             longest = across;
-            first = 64 * w - carried;
+            *first = 64 * w - carried;
         }
         carried = 63 - ph_highest_bit(~word);
         if (longest < 64) { /* else no run inside a word is longer */
             uint64_t starts = starts_in_word(word, longest + 1);
             while (starts != 0) {
                 longest++;
-                first = 64 * w + ph_lowest_bit(starts);
+                *first = 64 * w + ph_lowest_bit(starts);
                 starts = longest < 64 ? starts & (word >> longest) : 0;
             }
         }
     }
-    *ret_first = first;
     return longest;
 }
 

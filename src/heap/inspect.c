@@ -164,7 +164,7 @@ static void describe_block(const pageheap *heap, const ph_block *block, pageheap
     unsigned kind = ph_load_acquire(&block->kind);
     bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
     uint64_t unused[PH_BLOCK_WORDS], dirty[PH_BLOCK_WORDS];
-    unsigned first;
+    unsigned first = 0;
     ph_block_unused_bits(block, unused);
     ph_block_dirty_bits(block, dirty);
     *ret_block = (pageheap_block){
@@ -173,7 +173,7 @@ static void describe_block(const pageheap *heap, const ph_block *block, pageheap
         .unused_pages = is_long ? 0 : count_all(unused),
         .resident_pages = is_long ? 0 : count_all(dirty),
         .longest_pages =
-            is_long ? 0 : ph_runsearch_longest(unused, PH_BLOCK_WORDS, PH_BLOCK_PAGES_MAX, &first),
+            is_long ? 0 : ph_runsearch_longest(unused, PH_BLOCK_WORDS, PH_BLOCK_PAGES_MAX, 0, &first),
     };
 }
 

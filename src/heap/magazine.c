@@ -107,21 +107,36 @@ void ph_front_share(ph_front *front)
     ph_store_release(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
 }
 
-/* Take the newest run of this length, or 0.  An emptied magazine that has others below it becomes a spare. */
+/* An emptied magazine that lies on another becomes a spare.  Returns the top after that. */
+static ph_kept *uncover(ph_front *front, unsigned pages)
+{
+    unsigned kind = ph_magazine_kind(pages);
+    ph_kept *top = front->tops[pages];
+    if (top[-1].run != 0 || top == PH_NO_RUNS || top[-1].below == PH_NO_RUNS)
+        return top;
+    ph_kept *emptied = top - 1;
+    front->tops[pages] = emptied->below;
+    emptied->below = front->spares[kind];
+    front->spares[kind] = emptied;
+    return front->tops[pages];
+}
+
+bool ph_front_roll_back(ph_front *front, size_t pages)
+{
+    if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
+        return false;
+    bool has_run = front->tops[pages][-1].run == 0 && uncover(front, (unsigned)pages)[-1].run != 0;
+    ph_front_leave_fast(front);
+    return has_run;
+}
+
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
 {
-    ph_kept *top = front->tops[pages];
-    if (top[-1].run == 0) {
-        unsigned kind = ph_magazine_kind(pages);
-        ph_kept *emptied = top - 1;
-        if (top == PH_NO_RUNS || emptied->below == PH_NO_RUNS)
-            return 0;
-        top = emptied->below;
-        emptied->below = front->spares[kind];
-        front->spares[kind] = emptied;
-    }
+    ph_kept *top = uncover(front, pages) - 1;
+    if (top->run == 0)
+        return 0;
     ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
-    front->tops[pages] = --top;
+    front->tops[pages] = top;
     return top->run;
 }
 

@@ -33,19 +33,21 @@ extern ph_kept ph_no_magazine[2];
 #define PH_NO_RUNS (&ph_no_magazine[1])
 
 /* Lengths that are often asked for in numbers have larger magazines. */
-enum { PH_MANY, PH_SOME, PH_FEW, PH_MAGAZINE_KINDS };
+enum { PH_MOST, PH_MANY, PH_SOME, PH_FEW, PH_MAGAZINE_KINDS };
 
 static inline unsigned ph_magazine_kind(unsigned pages)
 {
-    return pages <= 32 ? PH_MANY : pages <= 64 ? PH_SOME : PH_FEW;
+    if (pages > 32)
+        return pages <= 64 ? PH_SOME : PH_FEW;
+    return pages == 1 ? PH_MOST : PH_MANY;
 }
 
 static inline size_t ph_magazine_bytes(unsigned kind)
 {
-    return (size_t)512 >> kind;
+    return (size_t)1024 >> kind;
 }
 
-/* Runs in a full one: 30, 14, 6. */
+/* Runs in a full one: 62, 30, 14, 6. */
 static inline unsigned ph_magazine_capacity(unsigned kind)
 {
     return (unsigned)(ph_magazine_bytes(kind) / sizeof(ph_kept)) - 2;

@@ -8,7 +8,7 @@
 
 /* Records for magazines, fetched a few at a time because fetching may make a system call. */
 #define SPARES_AT_A_TIME    4
-#define MAGAZINES_BYTES_MIN (UINT64_C(32) << 10)
+#define MAGAZINES_BYTES_MIN (UINT64_C(64) << 10)
 
 /* Records cost 17 to 21 bytes a kept run: allow them in proportion to the heap, 0.04 bytes a page. */
 static uint64_t magazines_bytes_allowed(const ph_front *front)

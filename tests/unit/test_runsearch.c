@@ -64,12 +64,19 @@ static void compare_longest(const uint64_t *bits, unsigned words)
 {
     unsigned expected = naive_longest(bits, words);
     unsigned first = 0;
-    assert_int_equal(ph_runsearch_longest(bits, words, 64 * words, &first), expected);
+    assert_int_equal(ph_runsearch_longest(bits, words, 64 * words, 0, &first), expected);
     if (expected != 0)
         assert_true(all_set(bits, words, first, expected));
-    assert_int_equal(ph_runsearch_longest(bits, words, expected, &first), expected);
+    assert_int_equal(ph_runsearch_longest(bits, words, expected, 0, &first), expected);
     if (expected != 0)
         assert_true(all_set(bits, words, first, expected));
+    for (unsigned b = 0; b < 64 * words; b += 1 + naive_upward(bits, words, b)) {
+        unsigned known_first = b; /* one run after the other is known */
+        unsigned known = naive_upward(bits, words, b);
+        assert_int_equal(ph_runsearch_longest(bits, words, 64 * words, known, &known_first), expected);
+        if (expected != 0)
+            assert_true(all_set(bits, words, known_first, expected));
+    }
 }
 
 /* ---- every small pattern --------------------------------------------------------------- */
