@@ -101,7 +101,8 @@ typedef struct pageheap_options {
 /* Create a heap.  NULL options are all zero.  What is zero comes from PAGEHEAP_CONF, if that names it, or is
  * the default: "decay_ms:100,huge_pages:2", with fields of pageheap_options as keys and decimal numbers as
  * values; malformed, it is ignored as a whole with a line on stderr; ignored in secure execution.
- * Returns NULL with errno EINVAL or ENOMEM.  Cost: no mapping is made before the first allocation. */
+ * Returns NULL with errno EINVAL or ENOMEM, or ENOSYS if the system's pages are larger than 64 KiB.  Cost: no
+ * mapping is made before the first allocation. */
 PAGEHEAP_API pageheap *pageheap_create(const pageheap_options *options);
 
 /* Destroy a heap and give every mapping of it back, live runs too.  No other thread may be using the

@@ -3,6 +3,7 @@
 #include "api/options.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -106,6 +107,14 @@ static void fill_zeros(pageheap_options *options, const pageheap_options *from)
 #undef OPTION
 }
 
+static void complain_once(void)
+{
+    static const char line[] = "pageheap: PAGEHEAP_CONF is malformed and was ignored\n";
+    static atomic_flag is_said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&is_said))
+        ph_os_complain(line, sizeof line - 1);
+}
+
 int ph_options_resolve(const pageheap_options *options, pageheap_options *ret_full)
 {
     pageheap_options full = PAGEHEAP_OPTIONS_INIT;
@@ -120,8 +129,7 @@ int ph_options_resolve(const pageheap_options *options, pageheap_options *ret_fu
         if (ph_options_parse(text, &conf) == 0 && are_valid(&conf)) {
             fill_zeros(&full, &conf);
         } else {
-            static const char line[] = "pageheap: PAGEHEAP_CONF is malformed and was ignored\n";
-            ph_os_complain(line, sizeof line - 1);
+            complain_once();
         }
     }
     if (full.decay_ms == 0)

@@ -27,7 +27,7 @@ static bool is_possible(const pageheap *heap, uint64_t pages)
 /* ---- alloc ----------------------------------------------------------------------------- */
 
 /* What the flags ask of the contents; outside of every lock. */
-static void *finish(const pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flags)
+static void *finish(pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flags)
 {
     void *base = (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
     size_t bytes = (size_t)pages << heap->page_log2;
@@ -35,8 +35,8 @@ static void *finish(const pageheap *heap, uintptr_t run, uint64_t pages, uint32_
     if ((flags & PAGEHEAP_ZERO) && !(run & PH_RUN_CLEAN))
         ph_os_clear(base, bytes);
     if (flags & PAGEHEAP_POPULATE)
-        (void)ph_os.advise(base, bytes,
-                           PH_ADVICE_POPULATE); /* a wish: the first touch backs what it misses */
+        (void)ph_heap_note(heap,
+                           ph_os.advise(base, bytes, PH_ADVICE_POPULATE)); /* the first touch does the rest */
     return base;
 }
 

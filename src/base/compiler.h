@@ -8,7 +8,6 @@
 
 #define PH_NOINLINE            __attribute__((noinline))
 #define PH_ALWAYS_INLINE       inline __attribute__((always_inline))
-#define PH_COLD                __attribute__((noinline, cold))
 #define PH_ALIGNED(n)          __attribute__((aligned(n)))
 
 /* Initial-exec: one instruction from the thread pointer.  The library has 24 such bytes, which fit

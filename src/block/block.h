@@ -109,6 +109,12 @@ static inline uintptr_t ph_block_base(const ph_block *block)
     return (uintptr_t)block->number << PH_BLOCK_LOG2;
 }
 
+/* Number, within the block, of the page that holds this address of its. */
+static inline unsigned ph_block_page(const ph_block *block, uintptr_t address)
+{
+    return (unsigned)(address >> block->page_log2) & (ph_block_pages(block) - 1);
+}
+
 /* The block at `base`, all pages unused; `clean` says whether they all read zero.  Its tags are at `tags`. */
 void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigned page_log2, bool clean);
 

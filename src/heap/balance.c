@@ -122,9 +122,10 @@ static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, uin
 {
     batch->count = 0;
     batch->pages = 0;
-    for (unsigned i = 0; i<BLOCKS_AT_A_TIME && * blocks_left> 0; i++) {
+    for (unsigned i = 0; i < BLOCKS_AT_A_TIME; i++) {
         ph_block *block = front->dirty_first;
-        if (block == NULL || batch->count == EXTENTS_AT_A_TIME || batch->pages >= want_pages)
+        if (block == NULL || *blocks_left == 0 || batch->count == EXTENTS_AT_A_TIME ||
+            batch->pages >= want_pages)
             break;
         --*blocks_left;
         gather_from(front, block, min_pages, want_pages, batch);

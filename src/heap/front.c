@@ -2,8 +2,6 @@
 /* front.c -- the blocks of a front.  Every function here wants the front held. */
 #include "heap/heap.h"
 
-#include "base/assert.h"
-
 static unsigned dirty_pages_of(const ph_block *block)
 {
     return (unsigned)block->unused_pages - block->clean_pages;

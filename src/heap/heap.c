@@ -67,16 +67,24 @@ static void apply_options(pageheap *heap, const pageheap_options *options)
     heap->reserve_bytes = options->reserve_bytes != 0 ? options->reserve_bytes : PH_REGION_BYTES_MAX;
 }
 
-/* The handlers must be there before the first heap is: a fork in between would leave it unhandled. */
+static bool exchange_has_fork_handler(bool value)
+{
+    ph_registry_lock();
+    bool before = registry.has_fork_handler;
+    registry.has_fork_handler = value;
+    ph_registry_unlock();
+    return before;
+}
+
+/* The handlers must be there before the first heap is: a fork in between would leave it unhandled.  Registering
+ * them may allocate, and it may be us who serves that: so nothing is held, and the flag is set before. */
 static int register_fork_handler(void)
 {
-    int error = 0;
-    ph_registry_lock();
-    bool is_first = !registry.has_fork_handler;
-    registry.has_fork_handler = true;
-    ph_registry_unlock();
-    if (is_first)
-        error = ph_fork_register();
+    if (exchange_has_fork_handler(true))
+        return 0;
+    int error = ph_fork_register();
+    if (error != 0)
+        (void)exchange_has_fork_handler(false);
     return error;
 }
 

@@ -37,9 +37,8 @@ typedef struct ph_region {
 
 /* A run longer than a region: mapped alone, registered all the same. */
 typedef struct ph_huge {
-    struct ph_huge *next;  /* heap's lock */
-    struct pageheap *heap; /* set once */
-    ph_block *head;        /* record of its first block */
+    struct ph_huge *next; /* heap's lock */
+    ph_block *head;       /* record of its first block */
     uintptr_t base;
     uint64_t pages;
     uint64_t mapped_bytes;
@@ -136,9 +135,6 @@ bool ph_heap_id_is_alive(uint64_t id);
 /* Take `blocks` adjacent blocks at a multiple of `align_blocks`; the address of the first, or 0.
  * *ret_clean says whether all of them read zero.  Makes system calls: hold nothing. */
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
-
-/* The same from what is there, without a system call. */
-uintptr_t ph_pool_take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
 
 /* Give blocks back; their records are initialised and EMPTY. */
 void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks);

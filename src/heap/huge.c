@@ -92,7 +92,6 @@ uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, ui
     ph_huge *huge = ph_meta_alloc(sizeof *huge);
     if (huge == NULL)
         goto undo_charge;
-    huge->heap = heap;
     huge->pages = pages;
     if (map_aligned(heap, huge, ph_max_u64(align_bytes, PH_BLOCK_BYTES)) != 0)
         goto undo_record;

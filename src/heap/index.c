@@ -91,7 +91,7 @@ ph_block *ph_index_best(const ph_index *index, unsigned pages)
             if (block != NULL && block->longest_pages >= pages)
                 return block;
         }
-        class ++;
+        class += 1;
     }
     return first_from(index, class * PH_FULLNESS);
 }

@@ -2,9 +2,6 @@
 /* inspect.c -- find the run at an address, walk all runs and blocks. */
 #include "heap/inspect.h"
 
-#include <string.h>
-
-#include "base/assert.h"
 #include "block/runsearch.h"
 #include "heap/heap.h"
 
@@ -31,7 +28,7 @@ static bool find_long(pageheap *heap, const ph_block *head, uintptr_t address, p
 static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t address, pageheap_run *ret_run)
 {
     pageheap *heap = owner->heap;
-    int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
+    int first = ph_block_run_start(block, ph_block_page(block, address));
     if (first < 0)
         return false;
     uintptr_t start = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);

@@ -69,7 +69,7 @@ bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, un
 {
     if (!ph_front_make_room(front, pages))
         return false;
-    unsigned page = (unsigned)(run_and_clean >> front->page_log2) & (front->block_pages - 1);
+    unsigned page = ph_block_page(block, run_and_clean);
     *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .tags = &block->tags[page / 64] };
     ph_bump_relaxed(&front->cached_pages, pages);
     return true;
@@ -83,7 +83,7 @@ void ph_front_cool(ph_front *front)
     if (pages == 0)
         return;
     ph_block *block = ph_block_of_ours(run);
-    unsigned first = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
+    unsigned first = ph_block_page(block, run);
     (void)ph_block_unmark(block, first, ph_front_is_shared(front));
     if (!ph_front_keep(front, block, run, pages))
         ph_front_give(front, block, first, pages, false);
@@ -143,7 +143,7 @@ uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
 static void give_kept(ph_front *front, uintptr_t kept, unsigned pages)
 {
     ph_block *block = ph_block_of_ours(kept);
-    unsigned first = (unsigned)(kept >> front->page_log2) & (front->block_pages - 1);
+    unsigned first = ph_block_page(block, kept);
     ph_front_give(front, block, first, pages, (kept & PH_RUN_CLEAN) != 0);
 }
 
@@ -170,7 +170,7 @@ static void give_kept_singles(ph_front *front, uint64_t count)
             continue;
         }
         ph_block *its_block = ph_block_of_ours(kept);
-        unsigned page = (unsigned)(kept >> front->page_log2) & (front->block_pages - 1);
+        unsigned page = ph_block_page(its_block, kept);
         if (bits != 0 && (its_block != block || page / 64 != word)) {
             ph_front_give_singles(front, block, word, bits);
             bits = 0;

@@ -230,7 +230,8 @@ undo_record:
 
 /* ---- the calls ------------------------------------------------------------------------- */
 
-uintptr_t ph_pool_take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
+/* From what is there, without a system call; the address of the first, or 0. */
+static uintptr_t take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
 {
     place where;
     ph_mutex_lock(&heap->lock);
@@ -244,7 +245,7 @@ uintptr_t ph_pool_take_ready(pageheap *heap, unsigned blocks, unsigned align_blo
 
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
 {
-    uintptr_t base = ph_pool_take_ready(heap, blocks, align_blocks, ret_clean);
+    uintptr_t base = take_ready(heap, blocks, align_blocks, ret_clean);
     if (base != 0)
         return base;
     place where;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct recount {
-    uint64_t blocks, empty, used, dirty, filed, unfiled;
+    uint64_t blocks, empty, used, dirty, unfiled;
 } recount;
 
 static unsigned complain_number(char *text, uint64_t number)
@@ -94,7 +94,7 @@ static uint64_t count_kept(const ph_front *front)
 static bool is_kept_right(const ph_front *front, uintptr_t run, unsigned pages, bool mark)
 {
     const ph_block *block = ph_block_of_ours(run);
-    unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
+    unsigned page = ph_block_page(block, run);
     return ph_load_relaxed(ph_owner_of(block)) == front && ph_block_is_used(block, page) &&
            ph_block_is_marked(block, page) == mark && ph_block_run_pages(block, page) == pages;
 }

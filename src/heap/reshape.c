@@ -14,11 +14,6 @@ typedef struct held_run {
     unsigned first, pages;
 } held_run;
 
-static unsigned page_of(const pageheap *heap, uintptr_t address)
-{
-    return (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1);
-}
-
 /* What free would say of this run: 0 and the owner held, or a code and nothing held. */
 static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t pages, held_run *ret_held)
 {
@@ -32,7 +27,7 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         if (owner == &heap->special)
             return PAGEHEAP_EBUSY; /* a long or labelled run, or none */
         ph_front_hold(owner, mine);
-        unsigned first = page_of(heap, run);
+        unsigned first = ph_block_page(block, run);
         if (ph_load_relaxed(ph_owner_of(block)) == owner) {
             if (pages != 0 && ph_block_live_pages(block, first) == pages && !ph_front_is_hot(owner, run)) {
                 ph_front_cool(owner); /* it may be the hot run that changes */
@@ -70,7 +65,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
     int code = hold_run(heap, mine, head, head_pages, &held);
     if (code != 0)
         return code;
-    unsigned second = page_of(heap, tail);
+    unsigned second = ph_block_page(held.block, tail);
     /* Clearing the mark makes the second run ours, whoever else may be freeing it this moment. */
     bool is_run = tail_pages != 0 && ph_block_live_pages(held.block, second) == tail_pages &&
                   ph_block_unmark(held.block, second, ph_front_is_shared(held.owner));

@@ -2,8 +2,6 @@
 /* runs.c -- take and give runs of up to a block: what the hot path in api/ leaves over. */
 #include "heap/heap.h"
 
-#include <errno.h>
-
 #include "map/meta.h"
 
 /* Records for magazines, fetched a few at a time because fetching may make a system call. */
@@ -125,8 +123,8 @@ static uintptr_t cut_aligned(ph_front *front, unsigned pages, unsigned align_pag
 /* The front is held: a run becomes live. */
 static void enliven(ph_front *front, uintptr_t run)
 {
-    unsigned page = (unsigned)(run >> front->page_log2) & (front->block_pages - 1);
-    ph_block_mark(ph_block_of_ours(run), page, ph_front_is_shared(front));
+    ph_block *block = ph_block_of_ours(run);
+    ph_block_mark(block, ph_block_page(block, run), ph_front_is_shared(front));
     (void)ph_front_count_alloc(front);
 }
 
@@ -221,7 +219,7 @@ static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned
 static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t address, size_t pages,
                     bool *ret_moved)
 {
-    unsigned page = (unsigned)(address >> front->page_log2) & (front->block_pages - 1);
+    unsigned page = ph_block_page(block, address);
     int code = 0;
     if (pages != 0 && pages <= front->block_pages)
         restock(heap, front, (unsigned)pages);
@@ -258,7 +256,7 @@ static void make_shared(ph_front *owner, const ph_block *block)
 /* Free a run of another thread's block.  We are inside our own front, which keeps `owner` shared (F6). */
 static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
 {
-    unsigned page = (unsigned)(address >> mine->page_log2) & (mine->block_pages - 1);
+    unsigned page = ph_block_page(block, address);
     uint64_t bit = UINT64_C(1) << (page % 64);
     unsigned length = length_of(block, page, pages);
     if (length == 0 || !ph_block_unmark(block, page, true)) /* another thread freed it this moment, perhaps */
@@ -303,7 +301,7 @@ bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, siz
 static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
                             bool *ret_moved)
 {
-    unsigned page = (unsigned)(address >> owner->page_log2) & (owner->block_pages - 1);
+    unsigned page = ph_block_page(block, address);
     int code = 0;
     ph_front_lock(owner);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner;

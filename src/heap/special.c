@@ -35,7 +35,7 @@ static uintptr_t whole_start_of(const pageheap *heap, uintptr_t address)
         return block == NULL ? 0 : ph_block_base(block);
     if (kind != PH_BLOCK_PAGES)
         return 0;
-    int first = ph_block_run_start(block, (unsigned)(address >> heap->page_log2) & (heap->block_pages - 1));
+    int first = ph_block_run_start(block, ph_block_page(block, address));
     return first < 0 ? 0 : ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
 }
 
@@ -91,7 +91,7 @@ static uintptr_t take_small(pageheap *heap, unsigned pages, unsigned align_pages
 static void give_small(pageheap *heap, uintptr_t run, unsigned pages)
 {
     ph_block *block = ph_block_of_ours(run);
-    unsigned first = (unsigned)(run >> heap->page_log2) & (heap->block_pages - 1);
+    unsigned first = ph_block_page(block, run);
     ph_front_lock(&heap->special);
     (void)ph_block_unmark(block, first, false);
     ph_bump_relaxed(&heap->special.free_calls, 1);

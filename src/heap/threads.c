@@ -7,8 +7,6 @@
  */
 #include "heap/heap.h"
 
-#include <errno.h>
-
 #include "map/meta.h"
 #include "os/thread.h"
 
