@@ -16,15 +16,9 @@
  */
 #include "heap/heap.h"
 
-#include "block/runsearch.h"
-
 /* Memory that may always stay: a small heap need not be tidy. */
 #define SLACK_PAGES 32
 #define SLACK_SHARE 64
-
-/* A front that others have freed into stays shared this long after the last of that, doubled each time. */
-#define SHARED_MS_MIN        250
-#define SHARED_DOUBLINGS_MAX 6
 
 static uint64_t live_of(const ph_front *front)
 {
@@ -79,112 +73,6 @@ static void sample(pageheap *heap, const ph_front *own)
         ph_heap_sum(heap, &sums);
 }
 
-/* ---- giving a front's memory back ------------------------------------------------------ */
-
-#define EXTENTS_AT_A_TIME 32
-#define BLOCKS_AT_A_TIME  16
-#define LONG_EXTENT_PAGES 16
-
-typedef struct extent {
-    ph_block *block;
-    unsigned first, pages;
-} extent;
-
-typedef struct batch {
-    extent extents[EXTENTS_AT_A_TIME];
-    unsigned count;
-    uint64_t pages;
-} batch;
-
-/* Take the block's dirty holes of at least `min_pages` as if for a caller, so that nobody else does. */
-static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, uint64_t want_pages,
-                        batch *batch)
-{
-    uint64_t dirty[PH_BLOCK_WORDS];
-    ph_block_dirty_bits(block, dirty);
-    int first = 0;
-    while (batch->count < EXTENTS_AT_A_TIME && batch->pages < want_pages) {
-        first = ph_runsearch_first(dirty, ph_block_words(block), (unsigned)first, min_pages);
-        if (first < 0)
-            break;
-        unsigned pages = ph_runsearch_upward(dirty, ph_block_words(block), (unsigned)first);
-        ph_front_take(front, block, (unsigned)first, pages);
-        batch->extents[batch->count++] = (extent){ block, (unsigned)first, pages };
-        batch->pages += pages;
-        first += (int)pages;
-        if ((unsigned)first >= ph_block_pages(block))
-            break;
-    }
-}
-
-static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, uint64_t *blocks_left,
-                   batch *batch)
-{
-    batch->count = 0;
-    batch->pages = 0;
-    for (unsigned i = 0; i < BLOCKS_AT_A_TIME; i++) {
-        ph_block *block = front->dirty_first;
-        if (block == NULL || *blocks_left == 0 || batch->count == EXTENTS_AT_A_TIME ||
-            batch->pages >= want_pages)
-            break;
-        --*blocks_left;
-        gather_from(front, block, min_pages, want_pages, batch);
-        ph_front_rotate_dirty(front, block);
-    }
-}
-
-/* The block is not empty while we hold part of it, so it is a front's; which one's, may change. */
-static void give_extent(const extent *e, bool clean, ph_front *own)
-{
-    for (;;) {
-        ph_front *owner = ph_load_acquire(ph_owner_of(e->block));
-        ph_front_hold(owner, own);
-        bool is_owner = ph_load_relaxed(ph_owner_of(e->block)) == owner;
-        if (is_owner)
-            ph_front_put_back(owner, e->block, e->first, e->pages, clean);
-        ph_front_release(owner, own);
-        if (is_owner)
-            return;
-    }
-}
-
-static uint64_t discard_batch(pageheap *heap, const batch *batch, ph_front *own)
-{
-    uint64_t given = 0;
-    for (unsigned i = 0; i < batch->count; i++) {
-        const extent *e = &batch->extents[i];
-        uintptr_t base = ph_block_base(e->block) + ((uintptr_t)e->first << heap->page_log2);
-        size_t bytes = (size_t)e->pages << heap->page_log2;
-        bool clean = ph_heap_note(heap, ph_os.advise((void *)base, bytes, PH_ADVICE_DISCARD)) == 0;
-        give_extent(e, clean, own);
-        given += clean ? e->pages : 0;
-    }
-    return given;
-}
-
-/* Give up to `pages` of a front's unused memory back, long holes first.  Returns pages. */
-static uint64_t purge_front(pageheap *heap, ph_front *front, ph_front *own, uint64_t pages)
-{
-    uint64_t given = 0;
-    for (unsigned min_pages = LONG_EXTENT_PAGES; given < pages; min_pages = 1) {
-        uint64_t blocks_left = ph_load_relaxed(&front->block_count);
-        while (given < pages && blocks_left > 0) {
-            batch batch;
-            ph_front_hold(front, own);
-            gather(front, min_pages, pages - given, &blocks_left, &batch);
-            bool is_done = front->dirty_first == NULL && batch.count == 0;
-            ph_front_release(front, own);
-            given += discard_batch(heap, &batch, own);
-            if (is_done)
-                break;
-        }
-        if (min_pages == 1)
-            break;
-    }
-    ph_fetch_add_relaxed(&heap->given_back_bytes, given << heap->page_log2);
-    return given;
-}
-
 /* ---- the rule -------------------------------------------------------------------------- */
 
 static uint64_t allowed_pages(const pageheap *heap, const ph_sums *sums)
@@ -220,13 +108,13 @@ static uint64_t idle_pages_of(const ph_front *front)
 /* Other threads' fronts, those that hold much; stopping a thread costs it some microseconds. */
 static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint64_t worth_pages)
 {
-    uint64_t given = purge_front(heap, &heap->special, own, pages);
+    uint64_t given = ph_front_purge(heap, &heap->special, own, pages);
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < pages;
          front = front->next) {
         if (front == own || idle_pages_of(front) < worth_pages)
             continue;
         drain_front(front, own, 0);
-        given += purge_front(heap, front, own, pages - given);
+        given += ph_front_purge(heap, front, own, pages - given);
         given += ph_pool_purge(heap, pages > given ? pages - given : 0);
     }
     return given;
@@ -269,7 +157,7 @@ static uint64_t purge_own(pageheap *heap, ph_front *own, uint64_t pages)
     if (kept != 0 && unused < pages)
         drain_front(own, own, kept - ph_min_u64(kept, pages - unused));
     uint64_t given = ph_pool_purge(heap, pages);
-    return given + purge_front(heap, own, own, given < pages ? pages - given : 0);
+    return given + ph_front_purge(heap, own, own, given < pages ? pages - given : 0);
 }
 
 static void restore_rule(pageheap *heap, ph_front *own, bool reach_others)
@@ -313,39 +201,6 @@ static void turn_period(pageheap *heap, uint64_t now_ms)
     ph_store_relaxed(&heap->period_peak_pages, 0); /* the sum that follows begins it anew */
 }
 
-/* Shared, and nobody has freed into it for long enough to bet on that. */
-static bool wants_privacy(ph_front *front, uint64_t now_ms)
-{
-    if (!ph_front_is_shared(front))
-        return false;
-    if (ph_load_relaxed(&front->foreign_calls) != 0) {
-        ph_store_relaxed(&front->foreign_calls, 0);
-        ph_store_relaxed(&front->shared_since_ms, now_ms);
-        return false;
-    }
-    uint64_t doublings = ph_min_u64(ph_load_relaxed(&front->foreign_events), SHARED_DOUBLINGS_MAX);
-    return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_MIN << doublings;
-}
-
-/* F6: with all fronts held, no thread is in the middle of freeing into another's blocks. */
-static void make_private(pageheap *heap, uint64_t now_ms)
-{
-    bool any = false;
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
-        any = wants_privacy(front, now_ms) || any;
-    if (!any)
-        return;
-    ph_fronts_lock_all(heap);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
-        if (!wants_privacy(front, now_ms))
-            continue;
-        ph_front_collect(front);
-        atomic_fetch_and(&front->attention, ~PH_SHARED);
-        ph_store_relaxed(&front->shared, 0);
-    }
-    ph_fronts_unlock_all(heap);
-}
-
 static void tick_front(ph_front *own)
 {
     ph_front_enter(own);
@@ -365,7 +220,7 @@ void ph_heap_tick(pageheap *heap, ph_front *own)
     uint32_t decay_ms = heap->decay_ms == PAGEHEAP_NEVER ? 1000 : heap->decay_ms;
     if (!ph_cas_acq_rel(&heap->next_tick_ms, &due_ms, now_ms + decay_ms / 8))
         return; /* another thread does it */
-    make_private(heap, now_ms);
+    ph_heap_make_private(heap, now_ms);
     if (heap->decay_ms == PAGEHEAP_NEVER || !ph_mutex_try_lock(&heap->purge_turn))
         return;
     turn_period(heap, now_ms);
@@ -411,10 +266,10 @@ uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
     ph_heap_sum(heap, &sums);
     uint64_t excess = sums.unused_pages > keep_pages ? sums.unused_pages - keep_pages : 0;
     uint64_t given = ph_pool_purge(heap, excess);
-    given += purge_front(heap, &heap->special, own, given < excess ? excess - given : 0);
+    given += ph_front_purge(heap, &heap->special, own, given < excess ? excess - given : 0);
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < excess;
          front = front->next)
-        given += purge_front(heap, front, own, excess - given);
+        given += ph_front_purge(heap, front, own, excess - given);
     if (keep_pages == 0) {
         ph_pool_shrink(heap);
         ph_huge_shrink(heap);

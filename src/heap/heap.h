@@ -234,6 +234,19 @@ static inline void ph_heap_uncharge(pageheap *heap, uint64_t pages)
         ph_fetch_sub_relaxed(&heap->charged_pages, pages);
 }
 
+/* ---- purge.c --------------------------------------------------------------------------- */
+
+/* Give up to `pages` of a front's unused memory back, long holes first (purge_turn held; `own` is the caller's
+ * front or NULL, neither held).  Returns pages. */
+uint64_t ph_front_purge(pageheap *heap, ph_front *front, ph_front *own, uint64_t pages);
+
+/* ---- share.c --------------------------------------------------------------------------- */
+
+/* The owner of this block is to be shared.  Nothing is held. */
+void ph_front_make_shared(ph_front *owner, const ph_block *block);
+/* Fronts that nobody has freed into for long are private again.  Nothing is held. */
+void ph_heap_make_private(pageheap *heap, uint64_t now_ms);
+
 /* ---- reshape.c, inspect.c -------------------------------------------------------------- */
 
 int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pages);

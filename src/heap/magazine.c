@@ -100,13 +100,6 @@ void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages)
     ph_front_leave(front);
 }
 
-void ph_front_share(ph_front *front)
-{
-    ph_front_cool(front);
-    atomic_fetch_or(&front->attention, PH_SHARED);
-    ph_store_release(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
-}
-
 /* An emptied magazine that lies on another becomes a spare.  Returns the top after that. */
 static ph_kept *uncover(ph_front *front, unsigned pages)
 {

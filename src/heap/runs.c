@@ -240,19 +240,6 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     return code;
 }
 
-/* From now on marks of this front's runs are cleared by locked instructions. */
-static void make_shared(ph_front *owner, const ph_block *block)
-{
-    ph_front_lock(owner);
-    if (ph_load_relaxed(ph_owner_of(block)) == owner && !ph_front_is_shared(owner)) {
-        ph_front_share(owner);
-        ph_store_relaxed(&owner->foreign_calls, 0);
-        ph_bump_relaxed(&owner->foreign_events, 1);
-        owner->shared_since_ms = ph_os.now_ms();
-    }
-    ph_front_unlock(owner);
-}
-
 /* Free a run of another thread's block.  We are inside our own front, which keeps `owner` shared (F6). */
 static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
 {
@@ -285,7 +272,7 @@ static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintpt
         code = free_shared(mine, owner, block, address, pages);
     ph_front_leave(mine);
     if (!is_shared)
-        make_shared(owner, block);
+        ph_front_make_shared(owner, block);
     return code;
 }
 
