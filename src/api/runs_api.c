@@ -70,29 +70,33 @@ static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes,
     return finish(heap, run, pages, flags);
 }
 
+/* Off the hot path, as calls at its end, so that it needs no stack frame. */
+static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
+{
+    if (flags != 0 || PH_HAS_ASAN || !ph_heap_is_valid(heap) || pages - 1 >= PH_REGION_PAGES_MAX(heap))
+        return alloc_checked(heap, pages, 0, flags, NULL);
+    uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
+                                               : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
+    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
+}
+
+/* The uppermost magazine is empty, or the front is shared: there may be a run all the same. */
+static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
+{
+    ph_front *front = ph_thread_last.front;
+    uintptr_t run = pages - 1 < heap->block_pages ? ph_run_take_kept(front, (unsigned)pages) : 0;
+    if (run == 0)
+        return alloc_slow(heap, pages, 0);
+    if (ph_front_is_tick_due(front))
+        ph_heap_tick(heap, front);
+    return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
+}
+
 static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
 {
     ph_heap_tick(heap, ph_thread_last.front);
     ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
     return run;
-}
-
-/* Off the hot path, as calls at its end, so that it needs no stack frame. */
-static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags)
-{
-    uintptr_t run;
-    bool is_due;
-    if (flags != 0 || PH_HAS_ASAN || !ph_heap_is_valid(heap) || pages - 1 >= PH_REGION_PAGES_MAX(heap))
-        return alloc_checked(heap, pages, 0, flags, NULL);
-    if (ph_fast_is_last(heap) && ph_front_roll_back(ph_thread_last.front, pages) &&
-        ph_fast_alloc(ph_thread_last.front, pages, &run, &is_due)) {
-        if (is_due)
-            ph_heap_tick(heap, ph_thread_last.front);
-    } else {
-        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
-                                         : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
-    }
-    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
 }
 
 /* Zeroed runs take the hot path too; they stand apart because clearing them costs what it costs. */
@@ -118,7 +122,7 @@ void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
         return alloc_slow(heap, pages, 0);
     ph_front *front = ph_thread_last.front;
     if (PH_UNLIKELY(!ph_fast_alloc(front, pages, &run, &is_due)))
-        return alloc_slow(heap, pages, 0);
+        return alloc_kept(heap, pages);
     run &= ~(uintptr_t)PH_RUN_CLEAN;
     if (PH_UNLIKELY(is_due))
         return alloc_tick(heap, (void *)run, pages);

@@ -164,8 +164,12 @@ static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_star
     }
     block->unused_pages = (uint16_t)(block->unused_pages - taken);
     block->clean_pages = (uint16_t)(block->clean_pages - *ret_clean_pages);
-    if (taken != 0 && (ret_starts[taken - 1] & PH_START_MASK) >= block->longest_first)
-        recount_longest(block, 0, 0); /* else all of it lies below the longest hole */
+    if (taken == 0)
+        return 0;
+    unsigned behind = (ret_starts[taken - 1] & PH_START_MASK) + 1u; /* nothing from here on was taken */
+    unsigned hole_end = (unsigned)block->longest_first + block->longest_pages;
+    if (behind > block->longest_first)
+        recount_longest(block, behind < hole_end ? hole_end - behind : 0, behind);
     return taken;
 }
 

@@ -283,9 +283,6 @@ bool ph_front_make_room(ph_front *front, unsigned pages);
 /* The same for the front's own thread, not yet in it.  True if there was no room and now there is. */
 bool ph_front_roll(ph_front *front, size_t pages);
 
-/* The other way: have a kept run on top.  True if there was none there and now there is. */
-bool ph_front_roll_back(ph_front *front, size_t pages);
-
 /* The newest kept run of this length: address | PH_RUN_CLEAN, or 0. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);
 

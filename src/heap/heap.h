@@ -172,6 +172,9 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
 /* 0 or a public code.  `pages` 0 means whatever its length is. */
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
 
+/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  For the front's own thread. */
+uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
+
 /* The same for a run in another thread's front, when that is shared already.  False: not done, and nothing
  * changed. */
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);

@@ -65,14 +65,19 @@ bool ph_front_roll(ph_front *front, size_t pages)
     return has_room;
 }
 
-bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, unsigned pages)
+static inline bool keep(ph_front *front, ph_block *block, unsigned page, uintptr_t run_and_clean,
+                        unsigned pages)
 {
-    if (!ph_front_make_room(front, pages))
+    if (PH_UNLIKELY(front->tops[pages]->run == PH_MAGAZINE_END) && !ph_front_make_room(front, pages))
         return false;
-    unsigned page = ph_block_page(block, run_and_clean);
     *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .tags = &block->tags[page / 64] };
     ph_bump_relaxed(&front->cached_pages, pages);
     return true;
+}
+
+bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, unsigned pages)
+{
+    return keep(front, block, ph_block_page(block, run_and_clean), run_and_clean, pages);
 }
 
 void ph_front_cool(ph_front *front)
@@ -112,15 +117,6 @@ static ph_kept *uncover(ph_front *front, unsigned pages)
     emptied->below = front->spares[kind];
     front->spares[kind] = emptied;
     return front->tops[pages];
-}
-
-bool ph_front_roll_back(ph_front *front, size_t pages)
-{
-    if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
-        return false;
-    bool has_run = front->tops[pages][-1].run == 0 && uncover(front, (unsigned)pages)[-1].run != 0;
-    ph_front_leave_fast(front);
-    return has_run;
 }
 
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
@@ -243,7 +239,7 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     ph_front_refile(front, block);
     for (unsigned i = taken; i-- > 1;) {
         uintptr_t run = address_of(block, starts[i]);
-        if (!ph_front_keep(front, block, run, pages))
+        if (!keep(front, block, starts[i] & PH_START_MASK, run, pages))
             give_kept(front, run, pages);
     }
     return address_of(block, starts[0]);

@@ -128,7 +128,7 @@ static void enliven(ph_front *front, uintptr_t run)
     (void)ph_front_count_alloc(front);
 }
 
-static uintptr_t live_from_magazine(ph_front *front, unsigned pages)
+uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
 {
     ph_front_enter(front);
     uintptr_t run = 0;
@@ -180,7 +180,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
     ph_front *front = ph_front_mine(heap);
     if (front == NULL)
         return 0;
-    uintptr_t run = align_pages == 1 ? live_from_magazine(front, pages) : 0;
+    uintptr_t run = align_pages == 1 ? ph_run_take_kept(front, pages) : 0;
     if (run == 0) {
         restock(heap, front, pages);
         run = live_from_anywhere(heap, front, pages, align_pages);
@@ -199,6 +199,8 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
 /* Length of the live run that begins at `page` if that is `pages` (0: whatever it is); else 0. */
 static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
 {
+    if (pages - 1 < 64)
+        return ph_tags_is_run(&block->tags[page / 64], page, pages) ? (unsigned)pages : 0;
     unsigned length = ph_block_live_pages(block, page);
     return pages == 0 || pages == length ? length : 0;
 }
