@@ -71,9 +71,9 @@ static void writes_numbers(void **state)
 static void judges_by_the_best_peer(void **state)
 {
     const struct workload_row row = { "pair-1", "pair", "ns" };
-    double ours[] = { 7, 5, 6 };
-    double slow[] = { 90, 100, 110 };
-    double fast[] = { 8, 7.9, 30 };
+    double ours[] = { 9, 6, 7 }; /* of times the best counts: 6 to 8 */
+    double slow[] = { 90, 100, 79 };
+    double fast[] = { 30, 8, 31 };
     struct row_result result = {
         .row = &row,
         .series = { { .peer = &peer_pageheap, .values = ours, .count = 3 },
@@ -92,6 +92,18 @@ static void judges_by_the_best_peer(void **state)
     assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
     result.series[0].count = 0;
     assert_int_equal(standing_of(&result).verdict, VERDICT_NONE);
+}
+
+static void takes_the_median_of_what_is_no_time(void **state)
+{
+    const struct workload_row row = { "rss-trim", "", "x" };
+    double ours[] = { 1.5, 1.0, 1.01 };
+    struct row_result result = { .row = &row,
+                                 .series = { { .peer = &peer_pageheap, .values = ours, .count = 3 } },
+                                 .series_count = 1 };
+
+    (void)state;
+    assert_true(standing_of(&result).ours == 1.01);
 }
 
 static void judges_by_a_limit(void **state)
@@ -137,9 +149,13 @@ static void every_target_has_its_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(summarises),        cmocka_unit_test(prints_a_table),
-        cmocka_unit_test(writes_numbers),    cmocka_unit_test(judges_by_the_best_peer),
-        cmocka_unit_test(judges_by_a_limit), cmocka_unit_test(every_target_has_its_row),
+        cmocka_unit_test(summarises),
+        cmocka_unit_test(prints_a_table),
+        cmocka_unit_test(writes_numbers),
+        cmocka_unit_test(judges_by_the_best_peer),
+        cmocka_unit_test(takes_the_median_of_what_is_no_time),
+        cmocka_unit_test(judges_by_a_limit),
+        cmocka_unit_test(every_target_has_its_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
