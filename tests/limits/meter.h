@@ -22,6 +22,9 @@
 
 #define PAGE ((size_t)4096)
 
+/* What a child ends with that is not allowed what it is to test; the parent then skips the test. */
+#define METER_CANNOT 77
+
 static inline uint64_t meter_rss_bytes(void)
 {
     unsigned long size_pages, resident_pages;
@@ -58,6 +61,13 @@ static inline pageheap_stats meter_stats(pageheap *heap)
     return stats;
 }
 
+/* In the child: end it, with the reason of `call`, which the system has just refused. */
+static inline _Noreturn void meter_cannot(const char *call)
+{
+    perror(call);
+    _exit(METER_CANNOT);
+}
+
 /* The state is a function: call it in a process of its own, whose limits it may change. */
 static inline void meter_run_in_child(void **state)
 {
@@ -72,6 +82,8 @@ static inline void meter_run_in_child(void **state)
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == METER_CANNOT)
+        skip();
     if (status != 0)
         fail_msg("the child's status is %#x", (unsigned)status);
 }
