@@ -172,31 +172,44 @@ static bool is_useful(const struct session *session, const struct workload *work
     return false;
 }
 
+static bool is_run(const struct session *session, const struct workload *workload)
+{
+    return is_wanted(session->options, workload) && is_useful(session, workload);
+}
+
+/* The rows that are asked for exist, and yet none may be left: some are long, some are not for every peer. */
+static bool is_anything_run(const struct session *session)
+{
+    const struct workload *workload;
+
+    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
+        if (is_run(session, workload))
+            return true;
+    }
+    return false;
+}
+
 static int measure(struct session *session)
 {
     const struct options *options = session->options;
     const struct workload *workload;
     struct machine machine;
-    size_t rows = 0;
 
     machine_describe(&machine);
     if (options->json) {
         session->json_rows = json_array();
     } else {
         machine_print(&machine, stdout);
-        printf("%u rounds of %g s: of times the best, else the median; each allocator in a process of its own, in turn\n\n",
+        printf("%u rounds of %g s: of times the best, else the median; "
+               "each allocator in a process of its own, in turn\n\n",
                options->rounds, options->seconds);
         session->table =
             results_table_create(stdout, session->peers, session->peers_count, options->with_spread);
     }
     for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
-        if (!is_wanted(options, workload) || !is_useful(session, workload))
-            continue;
-        run_workload(session, workload);
-        rows++;
+        if (is_run(session, workload))
+            run_workload(session, workload);
     }
-    if (rows == 0)
-        warnx("no row of that name; --list shows them");
     if (options->json) {
         json_t *document = json_pack("{s:s, s:o, s:i, s:f, s:o}", "version", PAGEHEAP_VERSION, "machine",
                                      machine_json(&machine), "rounds", (int)options->rounds, "seconds",
@@ -209,7 +222,7 @@ static int measure(struct session *session)
         report_destroy(session->table);
         printf("\n%zu targets missed\n", session->missed);
     }
-    return rows == 0 || session->failed != 0 || (options->check && session->missed != 0) ? 1 : 0;
+    return session->failed != 0 || (options->check && session->missed != 0) ? 1 : 0;
 }
 
 static void list(void)
@@ -256,5 +269,10 @@ int bench_command(int argc, char **argv)
     }
     session.shows_progress = isatty(STDERR_FILENO) != 0;
     choose_peers(&session);
-    return options.self_test ? self_test(&session) : measure(&session);
+    if (options.self_test)
+        return self_test(&session);
+    if (!is_anything_run(&session))
+        errx(OPTIONS_EXIT_USAGE,
+             "nothing to measure: these rows are run with --long, or with other --allocators");
+    return measure(&session);
 }

@@ -10,7 +10,6 @@
 #define DEFAULT_ROUNDS  9
 #define DEFAULT_SECONDS 0.06
 #define SECONDS_MAX     60.0
-#define EXIT_USAGE      2
 
 enum key {
     KEY_ROUNDS = 'r',
@@ -83,8 +82,34 @@ static void parse_allocators(const char *text, struct options *options, struct a
     free(list);
 }
 
+static bool is_any_row(const char *filter, bool (*agrees)(const char *name, const char *filter))
+{
+    const struct workload *workload;
+
+    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
+        for (size_t row = 0; row < workload_rows_count(workload); row++) {
+            if (agrees(workload->rows[row].name, filter))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_equal(const char *name, const char *filter)
+{
+    return strcmp(name, filter) == 0;
+}
+
+/* A row's own name means that row alone, although longer names contain it. */
+static bool is_meant(const char *name, const char *filter)
+{
+    return is_any_row(filter, is_equal) ? is_equal(name, filter) : strstr(name, filter) != NULL;
+}
+
 static void add_filter(const char *name, struct options *options, struct argp_state *state)
 {
+    if (!is_any_row(name, is_meant))
+        argp_error(state, "no row is called '%s'; --list shows them", name);
     if (options->filters_count == OPTIONS_FILTERS_MAX)
         argp_error(state, "more than %d filters", OPTIONS_FILTERS_MAX);
     options->filters[options->filters_count++] = name;
@@ -149,30 +174,14 @@ void options_parse(int argc, char **argv, struct options *ret_options)
     };
 
     *ret_options = (struct options){ .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS };
-    argp_err_exit_status = EXIT_USAGE;
+    argp_err_exit_status = OPTIONS_EXIT_USAGE;
     argp_parse(&parser, argc, argv, 0, NULL, ret_options);
-}
-
-/* A row's own name means that row alone, although longer names contain it. */
-static bool is_name_of_a_row(const char *text)
-{
-    const struct workload *workload;
-
-    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
-        for (size_t row = 0; row < workload_rows_count(workload); row++) {
-            if (strcmp(workload->rows[row].name, text) == 0)
-                return true;
-        }
-    }
-    return false;
 }
 
 bool options_want_row(const struct options *options, const struct workload_row *row)
 {
     for (size_t i = 0; i < options->filters_count; i++) {
-        const char *filter = options->filters[i];
-
-        if (is_name_of_a_row(filter) ? strcmp(row->name, filter) == 0 : strstr(row->name, filter) != NULL)
+        if (is_meant(row->name, options->filters[i]))
             return true;
     }
     return options->filters_count == 0;

@@ -6,6 +6,7 @@
 #include "results.h"
 
 #define OPTIONS_FILTERS_MAX 32
+#define OPTIONS_EXIT_USAGE  2 /* the status of a bad command line */
 
 struct options {
     unsigned rounds;

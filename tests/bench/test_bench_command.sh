@@ -25,7 +25,9 @@ fast="--rounds 2 --seconds 0.005"
     expect 0 'pair, 1 page .*\.\.' "$bench" $fast --filter pair-1 --allocators mmap,seed --spread
     expect 0 '"best_peer": "seed"' "$bench" $fast --filter pair-1 --allocators mmap,seed --json
     expect 0 '^seed  *ok' "$bench" --self-test --allocators seed,mmap
-    expect 1 'no row of that name' "$bench" $fast --filter no-such-row
+    expect 2 "no row is called 'no-such-row'" "$bench" $fast --filter pair-1 --filter no-such-row
+    expect 2 'nothing to measure' "$bench" $fast --filter rss-4g
+    expect 2 'nothing to measure' "$bench" $fast --filter metadata --allocators mmap
     expect 2 "no allocator is called 'nobody'" "$bench" --allocators nobody
     expect 2 'rounds is a number' "$bench" --rounds 0
     expect 2 'rounds is a number' "$bench" --rounds -1
@@ -35,6 +37,16 @@ fast="--rounds 2 --seconds 0.005"
     expect 2 'unexpected argument' "$bench" surplus
     expect 2 'unrecognized option' "$bench" --no-such-option
 }
+
+# A bad filter is told before anything else is: a program that reads the table gets none.
+for filter in no-such-row rss-4g; do
+    # shellcheck disable=SC2086
+    text=$("$bench" $fast --filter $filter 2>/dev/null)
+    if [ -n "$text" ]; then
+        printf 'FAILED: --filter %s printed:\n%s\n' "$filter" "$text"
+        failures=$((failures + 1))
+    fi
+done
 
 # A row's full name means that row alone.
 # shellcheck disable=SC2086
