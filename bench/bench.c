@@ -200,9 +200,9 @@ static int measure(struct session *session)
         session->json_rows = json_array();
     } else {
         machine_print(&machine, stdout);
-        printf("%u rounds of %g s: of times the best, else the median; "
+        printf("%u round%s of %g s: of times the best, else the median; "
                "each allocator in a process of its own, in turn\n\n",
-               options->rounds, options->seconds);
+               options->rounds, options->rounds == 1 ? "" : "s", options->seconds);
         session->table =
             results_table_create(stdout, session->peers, session->peers_count, options->with_spread);
     }
@@ -220,7 +220,7 @@ static int measure(struct session *session)
         json_decref(document);
     } else {
         report_destroy(session->table);
-        printf("\n%zu targets missed\n", session->missed);
+        printf("\n%zu target%s missed\n", session->missed, session->missed == 1 ? "" : "s");
     }
     return session->failed != 0 || (options->check && session->missed != 0) ? 1 : 0;
 }

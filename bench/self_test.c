@@ -4,6 +4,7 @@
 
 #include "harness.h"
 
+#include <err.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -100,7 +101,7 @@ static int test_in_child(const struct peer *peer)
     bool threaded;
 
     if (peer->open() != 0) {
-        fprintf(stderr, "%s: not installed\n", peer->name);
+        warnx("%s: not installed", peer->name);
         return -1;
     }
     threaded = pthread_create(&second, NULL, test, &testers[1]) == 0;
@@ -113,7 +114,7 @@ static int test_in_child(const struct peer *peer)
         peer->trim();
     for (size_t i = 0; i < 2; i++) {
         if (testers[i].failure != NULL) {
-            fprintf(stderr, "%s: %s\n", peer->name, testers[i].failure);
+            warnx("%s: %s", peer->name, testers[i].failure);
             return -1;
         }
     }
@@ -132,6 +133,6 @@ int peer_self_test(const struct peer *peer)
     if (waitpid(child, &status, 0) != child)
         return -1;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "%s: killed by signal %d\n", peer->name, WTERMSIG(status));
+        warnx("%s: killed by signal %d", peer->name, WTERMSIG(status));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }

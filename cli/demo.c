@@ -7,7 +7,7 @@
 #include "record/tool_folder.h"
 
 #include <argp.h>
-#include <errno.h>
+#include <err.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->with_progress = false;
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "there is nothing to name but options");
+        argp_error(state, "unexpected argument '%s'", value);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -93,8 +93,7 @@ static int replay_folder(const struct arguments *arguments, const char *folder)
 
     if (snprintf(pattern, sizeof pattern, "%s/*.trace{,.zst}", folder) >= (int)sizeof pattern ||
         glob(pattern, GLOB_BRACE, NULL, &found) != 0) {
-        fprintf(stderr, "pageheap demo: there are no traces in %s; --traces DIR names another folder\n",
-                folder);
+        warnx("there are no traces in %s; --traces DIR names another folder", folder);
         return REPLAY_EXIT_REFUSED;
     }
     printf("Requests of a page or more that real programs made, replayed in their order through each "

@@ -5,6 +5,8 @@
 #include "bench/bench.h"
 #include "bench/peer.h"
 
+#include <err.h>
+#include <errno.h>
 #include <pageheap/pageheap.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,19 +37,19 @@ static void print_help(FILE *out)
     fprintf(out, "Usage: pageheap COMMAND [ARGUMENT...]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out,
-            "\n\"pageheap COMMAND --help\" says more; \"pageheap --version\" says which version this is.\n");
+    fprintf(out, "\n'pageheap COMMAND --help' says more; 'pageheap --version' says which version this is.\n");
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    char title[TITLE_CHARS];
+    static char title[TITLE_CHARS]; /* static: messages name it after the command too */
 
     /* Before anything else: it may execute the program again from the start. */
     if (command->opens_peers)
         peer_make_room();
     snprintf(title, sizeof title, "pageheap %s", command->name);
-    argv[0] = title; /* what usage messages begin with */
+    argv[0] = title; /* what argp's messages begin with, and err.h's */
+    program_invocation_short_name = title;
     return command->run(argc, argv);
 }
 
@@ -56,7 +58,7 @@ static int finish(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    perror("pageheap: standard output");
+    warn("standard output");
     return status != 0 ? status : EXIT_FAILURE;
 }
 
@@ -77,7 +79,7 @@ int main(int argc, char **argv)
             return finish(run(&commands[i], argc - 1, argv + 1));
     }
     if (argc > 1)
-        fprintf(stderr, "pageheap: there is no command \"%s\"\n\n", name);
+        fprintf(stderr, "pageheap: no command is called '%s'\n\n", name);
     print_help(stderr);
     return EXIT_USAGE;
 }

@@ -7,6 +7,8 @@
 #include "bench/options.h"
 
 #include <argp.h>
+#include <err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +46,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'r':
         arguments->options.rounds = options_count_from(value, REPLAY_ROUNDS_MAX);
         if (arguments->options.rounds == 0)
-            argp_error(state, "--rounds must be a number from 1 to %d", REPLAY_ROUNDS_MAX);
+            argp_error(state, "--rounds is a number from 1 to %d, not '%s'", REPLAY_ROUNDS_MAX, value);
         return 0;
     case KEY_THREADS:
         arguments->options.with_threads = true;
@@ -112,7 +114,7 @@ static int add_named(struct replay *replay, const char *name)
     const struct peer *peer = peer_named(name);
 
     if (peer == NULL) {
-        fprintf(stderr, "pageheap: there is no allocator \"%s\"; known are:", name);
+        fprintf(stderr, "%s: no allocator is called '%s'; known are:", program_invocation_short_name, name);
         for (size_t i = 0; (peer = peer_at(i)) != NULL; i++)
             fprintf(stderr, " %s", peer->name);
         fprintf(stderr, "\n");
@@ -189,14 +191,14 @@ static int load(struct replay *replay, struct replay_trace *trace, const char *p
     if (trace_load_aside(path, with_threads ? TRACE_SLOTS_UNIQUE : TRACE_SLOTS_REUSED, &trace->trace,
                          &error) != 0) {
         if (error.line != 0)
-            fprintf(stderr, "pageheap: %s:%" PRIu64 ": %s\n", path, error.line, error.reason);
+            warnx("%s:%" PRIu64 ": %s", path, error.line, error.reason);
         else
-            fprintf(stderr, "pageheap: %s: %s\n", path, error.reason);
+            warnx("%s: %s", path, error.reason);
         return -1;
     }
     if (with_threads && trace->trace.info.thread_count > THREADS_MAX) {
-        fprintf(stderr, "pageheap: %s: %" PRIu64 " threads are more than --threads can replay (%d)\n", path,
-                trace->trace.info.thread_count, THREADS_MAX);
+        warnx("%s: %" PRIu64 " threads are more than --threads can replay (%d)", path,
+              trace->trace.info.thread_count, THREADS_MAX);
         return -1;
     }
     return 0;
@@ -215,7 +217,7 @@ int replay_files(const struct replay_options *options, char *const *paths, size_
             status = REPLAY_EXIT_REFUSED;
     }
     if (status == 0 && replay.peers_count == 0) {
-        fprintf(stderr, "pageheap: none of the allocators is installed\n");
+        warnx("none of the allocators is installed");
         status = REPLAY_EXIT_FAILED;
     }
     if (status == 0) {

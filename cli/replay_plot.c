@@ -2,7 +2,7 @@
 /* replay_plot.c -- bars of time and of memory per trace, drawn by gnuplot. */
 #include "replay.h"
 
-#include <errno.h>
+#include <err.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,8 +94,7 @@ static pid_t start_gnuplot(FILE **ret_script)
         close(ends[0]);
         close(ends[1]);
         execlp("gnuplot", "gnuplot", "-", (char *)NULL);
-        fprintf(stderr, "pageheap: gnuplot: %s\n", strerror(errno));
-        fflush(stderr);
+        warn("gnuplot");
         _exit(127);
     }
     close(ends[0]);
@@ -112,13 +111,13 @@ int replay_plot(const struct replay *replay)
     signal(SIGPIPE, SIG_IGN); /* a gnuplot that could not start shows in its exit status */
     child = start_gnuplot(&script);
     if (child < 0 || script == NULL) {
-        fprintf(stderr, "pageheap: gnuplot could not be started: %s\n", strerror(errno));
+        warn("gnuplot could not be started");
         return -1;
     }
     put_script(script, replay);
     fclose(script);
     if (waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    fprintf(stderr, "pageheap: gnuplot could not draw %s\n", replay->options->plot_path);
+    warnx("gnuplot could not draw %s", replay->options->plot_path);
     return -1;
 }

@@ -58,9 +58,9 @@ static void print_traces(const struct replay *replay)
         const struct trace_info *info = &replay->traces[i].trace.info;
         char events[REPORT_NUMBER_CHARS], peak[REPORT_NUMBER_CHARS], end[REPORT_NUMBER_CHARS];
 
-        printf("%s: %s events, %" PRIu64 " thread%s, peak live %s, live at the end %s\n",
-               replay->traces[i].name, grouped(events, info->event_count), info->thread_count,
-               info->thread_count == 1 ? "" : "s",
+        printf("%s: %s event%s, %" PRIu64 " thread%s, peak live %s, live at the end %s\n",
+               replay->traces[i].name, grouped(events, info->event_count), info->event_count == 1 ? "" : "s",
+               info->thread_count, info->thread_count == 1 ? "" : "s",
                report_bytes(peak, (double)(info->peak_live_pages * REPLAY_PAGE_BYTES)),
                report_bytes(end, (double)(info->end_live_pages * REPLAY_PAGE_BYTES)));
     }

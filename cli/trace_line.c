@@ -97,9 +97,9 @@ const char *trace_parse_header(const char *line, size_t line_bytes, uint64_t *re
     uint64_t page_bytes = 0;
 
     if (line_bytes < sizeof magic - 1 || memcmp(line, magic, sizeof magic - 1) != 0)
-        return "not a trace: the first line must be \"#pageheap-trace 1 page_size=BYTES\"";
+        return "not a trace: the first line must be '#pageheap-trace 1 page_size=BYTES'";
     if (line_bytes < sizeof start - 1 || memcmp(line, start, sizeof start - 1) != 0)
-        return "unknown version: only \"#pageheap-trace 1 page_size=BYTES\" is understood";
+        return "unknown version: only '#pageheap-trace 1 page_size=BYTES' is understood";
     cursor.at += sizeof start - 1;
     if (take_number(&cursor, &page_bytes) != NUMBER_GOOD || page_bytes > TRACE_PAGE_SIZE_MAX ||
         page_bytes == 0 || (page_bytes & (page_bytes - 1)) != 0)
@@ -129,7 +129,7 @@ const char *trace_parse_line(const char *line, size_t line_bytes, struct trace_l
         ret_line->kind = TRACE_LINE_FREE;
         break;
     default:
-        return "an event must begin with \"a\" or \"f\"";
+        return "an event must begin with 'a' or 'f'";
     }
     reason = take_id(&cursor, &ret_line->id);
     if (reason == NULL && ret_line->kind == TRACE_LINE_ALLOC)

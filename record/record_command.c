@@ -7,6 +7,7 @@
 #include "tool_folder.h"
 
 #include <argp.h>
+#include <err.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -129,6 +130,7 @@ static void handle_signals(pid_t child)
 
 static int run(char **command, const struct spool_file *spool, const char *library)
 {
+    bool is_missing;
     pid_t child;
     int status = 0;
 
@@ -138,9 +140,9 @@ static int run(char **command, const struct spool_file *spool, const char *libra
         if (set_environment(library, spool->path) != 0)
             _exit(RECORD_EXIT_FAILED);
         execvp(command[0], command);
-        fprintf(stderr, "pageheap record: %s: %s\n", command[0], strerror(errno));
-        fflush(stderr);
-        _exit(errno == ENOENT ? RECORD_EXIT_NOT_FOUND : RECORD_EXIT_CANNOT_RUN);
+        is_missing = errno == ENOENT;
+        warn("%s", command[0]);
+        _exit(is_missing ? RECORD_EXIT_NOT_FOUND : RECORD_EXIT_CANNOT_RUN);
     }
     if (child < 0)
         return RECORD_EXIT_FAILED;
@@ -153,17 +155,23 @@ static int run(char **command, const struct spool_file *spool, const char *libra
     return WIFSIGNALED(status) ? RECORD_EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static const char *ending(uint64_t count, const char *of_many)
+{
+    return count == 1 ? "" : of_many;
+}
+
 static void print_summary(const struct record_options *options, const struct spool_summary *summary)
 {
+    uint64_t events = summary->allocs + summary->frees;
+
     if (!options->is_quiet)
-        fprintf(stderr,
-                "pageheap record: %s: %" PRIu64 " events (%" PRIu64 " allocs, %" PRIu64 " frees), %" PRIu32
-                " threads in %" PRIu32 " processes\n",
-                options->output, summary->allocs + summary->frees, summary->allocs, summary->frees,
-                summary->threads, summary->processes);
+        warnx("%s: %" PRIu64 " event%s (%" PRIu64 " alloc%s, %" PRIu64 " free%s), "
+              "%" PRIu32 " thread%s in %" PRIu32 " process%s",
+              options->output, events, ending(events, "s"), summary->allocs, ending(summary->allocs, "s"),
+              summary->frees, ending(summary->frees, "s"), summary->threads, ending(summary->threads, "s"),
+              summary->processes, ending(summary->processes, "es"));
     if (summary->lost != 0)
-        fprintf(stderr, "pageheap record: %" PRIu64 " events are missing from %s\n", summary->lost,
-                options->output);
+        warnx("%s: %" PRIu64 " event%s missing", options->output, summary->lost, ending(summary->lost, "s"));
 }
 
 int record_command(int argc, char **argv)
@@ -177,19 +185,18 @@ int record_command(int argc, char **argv)
     argp_err_exit_status = RECORD_EXIT_USAGE;
     argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &options);
     if (!find_library(library, sizeof library)) {
-        fprintf(stderr, "pageheap record: %s is neither beside the tool nor installed; %s can name it\n",
-                LIBRARY_NAME, LIBRARY_VARIABLE);
+        warnx("%s is neither beside the tool nor installed; %s can name it", LIBRARY_NAME, LIBRARY_VARIABLE);
         return RECORD_EXIT_FAILED;
     }
     if (spool_file_create(&spool) != 0) {
-        fprintf(stderr, "pageheap record: cannot make %s: %s\n", spool.path, strerror(errno));
+        warn("cannot make %s", spool.path);
         return RECORD_EXIT_FAILED;
     }
     status = run(options.command, &spool, library);
     if (spool_file_merge(&spool, options.output, &summary) == 0) {
         print_summary(&options, &summary);
     } else {
-        fprintf(stderr, "pageheap record: %s: %s\n", options.output, strerror(errno));
+        warn("%s", options.output);
         status = RECORD_EXIT_FAILED;
     }
     spool_file_destroy(&spool);

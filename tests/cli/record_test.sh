@@ -42,7 +42,9 @@ done
 
 # What was recorded can be replayed, compressed too.
 "$tool" record -o threads.trace.zst -- "$requests" threads 2>err
-expect_match 'a summary' '8000 events \(4000 allocs, 4000 frees\), 4 threads in 1 processes' err
+expect_match 'a summary' '^pageheap record: threads.trace.zst: 8000 events \(4000 allocs, 4000 frees\), 4 threads in 1 process$' err
+"$tool" record -o single.trace -- "$requests" killed 2>err
+expect_match 'a summary of one' '^pageheap record: single.trace: 1 event \(1 alloc, 0 frees\), 1 thread in 1 process$' err
 expect 'zstd magic' '28b52ffd' "$(od -An -tx1 -N4 threads.trace.zst | tr -d ' ')"
 "$tool" replay --allocators mmap --rounds 1 threads.trace.zst >out 2>err
 expect 'status of its replay' 0 $?

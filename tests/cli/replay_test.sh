@@ -17,12 +17,12 @@ refused() {
     printf "$@" >bad.trace
     "$tool" replay bad.trace >out 2>err
     expect "status of $*" 2 $?
-    expect "message of $*" "pageheap: bad.trace:$line: $reason" "$(cat err)"
+    expect "message of $*" "pageheap replay: bad.trace:$line: $reason" "$(cat err)"
     expect "output of $*" '' "$(cat out)"
 }
 
 refused 1 'the file is empty' ''
-refused 1 'not a trace: the first line must be "#pageheap-trace 1 page_size=BYTES"' 'hello\n'
+refused 1 "not a trace: the first line must be '#pageheap-trace 1 page_size=BYTES'" 'hello\n'
 refused 2 'the line is empty' "$header\n\n"
 refused 3 'ID was used by an earlier alloc' "$header\na 1 1 1\na 1 1 1\n"
 refused 2 'PAGES is zero' "$header\na 1 0 1\n"
@@ -30,11 +30,11 @@ refused 2 'ID is not a decimal number' "$header\na -1 1 1\n"
 refused 2 'ID is larger than 18446744073709551615' "$header\na 18446744073709551616 1 1\n"
 refused 2 'the line ends in CR LF, not in LF alone' "$header\na 1 1 1\r\n"
 refused 3 'a blank and THREAD are missing at the end' "$header\na 1 1 1\nf 1"
-refused 2 'an event must begin with "a" or "f"' "$header\n\\000\\001\\377\n"
+refused 2 "an event must begin with 'a' or 'f'" "$header\n\\000\\001\\377\n"
 
 "$tool" replay missing.trace >out 2>err
 expect 'status for a missing file' 2 $?
-expect 'message for a missing file' 'pageheap: missing.trace: No such file or directory' "$(cat err)"
+expect 'message for a missing file' 'pageheap replay: missing.trace: No such file or directory' "$(cat err)"
 "$tool" replay >out 2>err
 expect 'status without a trace' 2 $?
 "$tool" replay --rounds 0 tiny.trace >out 2>err
@@ -43,7 +43,7 @@ expect 'status of no rounds' 2 $?
 expect 'status of rounds with a sign' 2 $?
 "$tool" replay --allocators mmap,nobody tiny.trace >out 2>err
 expect 'status of an unknown allocator' 2 $?
-expect_match 'names of the known' 'known are: pageheap mmap' err
+expect_match 'names of the known' "^pageheap replay: no allocator is called 'nobody'; known are: pageheap mmap" err
 "$tool" replay --help >out 2>err
 expect 'status of help' 0 $?
 expect_match 'help names allocators' '^ *mmap' out

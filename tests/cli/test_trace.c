@@ -102,7 +102,7 @@ static void refused_files(void **state)
         const char *reason;
     } cases[] = {
         { "", 1, "the file is empty" },
-        { "a 1 1 1\n", 1, "not a trace: the first line must be \"#pageheap-trace 1 page_size=BYTES\"" },
+        { "a 1 1 1\n", 1, "not a trace: the first line must be '#pageheap-trace 1 page_size=BYTES'" },
         { HEADER "a 1 1 1\n\nf 1 1\n", 3, "the line is empty" },
         { HEADER "a 1 1 1\na 1 2 1\n", 3, "ID was used by an earlier alloc" },
         { HEADER "a 1 1 1\nf 1 1\na 1 2 1\n", 4, "ID was used by an earlier alloc" },

@@ -37,9 +37,9 @@ static void refused_lines(void **state)
         const char *reason;
     } cases[] = {
         { "", "the line is empty" },
-        { " a 1 1 1", "an event must begin with \"a\" or \"f\"" },
-        { "x 1 1 1", "an event must begin with \"a\" or \"f\"" },
-        { "A 1 1 1", "an event must begin with \"a\" or \"f\"" },
+        { " a 1 1 1", "an event must begin with 'a' or 'f'" },
+        { "x 1 1 1", "an event must begin with 'a' or 'f'" },
+        { "A 1 1 1", "an event must begin with 'a' or 'f'" },
         { "a", "a blank and ID must follow the letter" },
         { "alloc 1 1 1", "a blank and ID must follow the letter" },
         { "a\t1 1 1", "a blank and ID must follow the letter" },

@@ -11,7 +11,7 @@ expect 'status without a command' 2 $?
 expect_match 'a usage message' '^Usage: pageheap COMMAND' err
 "$tool" nonsense >out 2>err
 expect 'status of an unknown command' 2 $?
-expect_match 'it is named' 'there is no command "nonsense"' err
+expect_match 'it is named' "^pageheap: no command is called 'nonsense'" err
 "$tool" --version >out
 expect 'status of --version' 0 $?
 expect_match 'a version' '^pageheap [0-9]+\.[0-9]+' out
@@ -25,11 +25,17 @@ for command in replay record bench demo; do
 done
 "$tool" --version >/dev/full 2>err
 expect 'a full disk is noticed' 1 $?
+expect_match 'its message' '^pageheap: standard output: ' err
 
 mkdir folder
 "$tool" demo --traces folder >out 2>err
 expect 'status of a demo without traces' 2 $?
-expect_match 'its message' 'there are no traces in folder' err
+expect_match 'its message' '^pageheap demo: there are no traces in folder' err
+"$tool" bench --filter nonsense >out 2>err
+expect 'status of an unknown row' 2 $?
+expect_match 'its message' "^pageheap bench: no row is called 'nonsense'" err
+"$tool" bench --filter rss-4g >out 2>err
+expect_match 'a message that is not of the arguments' '^pageheap bench: nothing to measure' err
 printf '#pageheap-trace 1 page_size=4096\na 1 2 1\nf 1 1\n' >folder/tiny.trace
 "$tool" demo --traces folder --no-bench >out 2>err
 expect 'status of a demo' 0 $?
