@@ -76,9 +76,7 @@ static const struct argp parser = {
 /* Look for the recorder: where the variable says, beside the tool (a build), where it is installed. */
 static bool find_library(char *ret_path, size_t path_bytes)
 {
-    static const char *const places[] = { LIBRARY_NAME,
-                                          "../" PAGEHEAP_RECORD_LIBDIR "/pageheap/" LIBRARY_NAME,
-                                          "../" PAGEHEAP_RECORD_LIBDIR "/" LIBRARY_NAME };
+    static const char *const places[] = { LIBRARY_NAME, "../" PAGEHEAP_RECORD_LIBDIR "/" LIBRARY_NAME };
     const char *named = getenv(LIBRARY_VARIABLE);
     char tool[PATH_MAX];
 

@@ -22,12 +22,9 @@ FLOORS = {
     "src/api": ["src/base", "src/os", "src/block", "src/map", "src/heap", "src/exec", PUBLIC],
     "include": [],
     "compat": [PUBLIC],
-    "adapters": [PUBLIC],
-    "examples": [PUBLIC],
     "record": [PUBLIC],
     "bench": [PUBLIC],
     "cli": [PUBLIC, "bench", "record"],
-    "fuzz": [PUBLIC, "src"],
     # Only the tests of internals see internals.
     "tests/unit": [PUBLIC, "src", "tests"],
     "tests/model": [PUBLIC, "src", "tests"],
@@ -35,7 +32,6 @@ FLOORS = {
     "tests/race": [PUBLIC, "src", "tests"],
     "tests/bench": [PUBLIC, "bench", "tests"],
     "tests/cli": [PUBLIC, "bench", "record", "cli", "tests"],
-    "tests/record": [PUBLIC, "record", "tests"],
     "tests": [PUBLIC],
 }
 

@@ -7,11 +7,6 @@ cd "$(dirname "$0")/.."
 mode='--dry-run -Werror'
 [ "${1:-}" = --fix ] && mode=-i
 
-folders=
-for folder in src include compat adapters bench cli record examples fuzz tests; do
-    [ -d "$folder" ] && folders="$folders $folder"
-done
-
-# shellcheck disable=SC2086  # both lists are meant to be split
-find $folders -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp' \) -print0 |
+# shellcheck disable=SC2086  # $mode is meant to be split
+find src include compat bench cli record tests -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp' \) -print0 |
     xargs -0 -r clang-format $mode
