@@ -13,10 +13,8 @@ pageheap_add_gate(size ${tools}/check_size.py)
 pageheap_add_gate(words ${tools}/check_words.py)
 pageheap_add_gate(format ${tools}/check_format.sh)
 pageheap_add_gate(docs ${tools}/check_docs.sh)
-if(TARGET pageheap_shared)
-  pageheap_add_gate(symbols ${tools}/check_symbols.sh
-    $<TARGET_FILE:pageheap_shared> $<TARGET_FILE:pageheap_static>)
-endif()
+pageheap_add_gate(symbols ${tools}/check_symbols.sh
+  $<TARGET_FILE:pageheap_shared> $<TARGET_FILE:pageheap_static>)
 
 # This build is itself the gate for its own compiler when its warnings are errors.
 foreach(compiler gcc clang)

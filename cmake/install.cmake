@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
 # What `make install` puts where; the CMake package and the pkg-config file can be moved with their prefix.
-if(NOT TARGET pageheap_static)
-  return()
-endif()
-
 include(CMakePackageConfigHelpers)
 
 install(TARGETS pageheap_static pageheap_shared EXPORT pageheap-targets)
@@ -33,12 +29,7 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX
 configure_file(${PROJECT_SOURCE_DIR}/pageheap.pc.in ${PROJECT_BINARY_DIR}/pageheap.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/pageheap.pc DESTINATION ${pkgconfig_dir})
 
-# The tool and the recorder stand beside the libraries in the build folder, wherever their own folder put them.
-if(TARGET pageheap_tool)
-  set_target_properties(pageheap_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+if(PAGEHEAP_BUILD_TOOL)
   install(TARGETS pageheap_tool)
-endif()
-if(TARGET pageheap_record)
-  set_target_properties(pageheap_record PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   install(TARGETS pageheap_record LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The two libraries, made of one set of objects: src/ defines pageheap_objects, compat/ pageheap_compat.
-if(NOT TARGET pageheap_objects)
-  message(STATUS "src/ defines no pageheap_objects: the library and what needs it are left out")
-  return()
-endif()
-
-set(objects $<TARGET_OBJECTS:pageheap_objects>)
-if(TARGET pageheap_compat)
-  list(APPEND objects $<TARGET_OBJECTS:pageheap_compat>)
-endif()
+set(objects $<TARGET_OBJECTS:pageheap_objects> $<TARGET_OBJECTS:pageheap_compat>)
 
 add_library(pageheap_static STATIC ${objects})
 add_library(pageheap_shared SHARED ${objects})
@@ -45,12 +37,10 @@ if(PAGEHEAP_LTO)
   check_ipo_supported(LANGUAGES C)
   set_target_properties(pageheap_shared PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON)
   foreach(target pageheap_objects pageheap_compat)
-    if(TARGET ${target})
-      set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON)
-      # The archive keeps ordinary code too, for those who link it without link-time optimisation.
-      if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-        target_compile_options(${target} PRIVATE -ffat-lto-objects)
-      endif()
+    set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON)
+    # The archive keeps ordinary code too, for those who link it without link-time optimisation.
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+      target_compile_options(${target} PRIVATE -ffat-lto-objects)
     endif()
   endforeach()
 endif()

@@ -11,9 +11,6 @@ pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
 # One test program of a folder that sees the public headers only: NAME.c, linked with the static library.
 function(pageheap_add_test name)
-  if(NOT TARGET pageheap_static)
-    return()
-  endif()
   add_executable(${name} ${name}.c)
   target_link_libraries(${name} PRIVATE pageheap_static PkgConfig::CMOCKA Threads::Threads)
   add_test(NAME ${name} COMMAND ${name})
