@@ -14,6 +14,7 @@
 
 #include "cli/idmap.h"
 #include "cli/trace.h"
+#include "unit/dice.h"
 
 #define HEADER "#pageheap-trace 1 page_size=4096\n"
 
@@ -178,20 +179,20 @@ static void random_files(void **state)
     static const char letters[] = "af 0123456789\n\n# ";
     static const char header[] = HEADER;
     char text[600];
-    unsigned seed = 7;
+    dice d = dice_new();
 
     (void)state;
     for (int round = 0; round < 300; round++) {
-        size_t bytes = (size_t)rand_r(&seed) % (sizeof text - sizeof header);
+        size_t bytes = dice_below(&d, sizeof text - sizeof header);
         struct trace_error error;
         struct trace trace;
 
         memcpy(text, header, sizeof header - 1);
         for (size_t i = 0; i < bytes; i++)
             text[sizeof header - 1 + i] =
-                round % 3 == 0 ? (char)rand_r(&seed) : letters[(size_t)rand_r(&seed) % (sizeof letters - 1)];
+                round % 3 == 0 ? (char)dice_next(&d) : letters[dice_below(&d, sizeof letters - 1)];
         if (round % 5 == 0)
-            text[0] = (char)rand_r(&seed);
+            text[0] = (char)dice_next(&d);
         write_file(text, sizeof header - 1 + bytes);
         if (trace_load(path, TRACE_SLOTS_REUSED, &trace, &error) != 0)
             assert_true(error.reason[0] != '\0');

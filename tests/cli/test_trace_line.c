@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/trace_line.h"
+#include "unit/dice.h"
 
 static void good_lines(void **state)
 {
@@ -115,18 +116,18 @@ static void headers(void **state)
 static void random_lines(void **state)
 {
     static const char letters[] = "af #0123456789 -\r\t\0x";
-    unsigned seed = 1;
+    dice d = dice_new();
 
     (void)state;
     for (int round = 0; round < 20000; round++) {
-        size_t bytes = (size_t)(rand_r(&seed) % 40);
+        size_t bytes = dice_below(&d, 40);
         char *text = malloc(bytes + 1);
         struct trace_line line;
         uint64_t page_bytes;
 
         assert_non_null(text);
         for (size_t i = 1; i <= bytes; i++)
-            text[i] = round % 4 == 0 ? (char)rand_r(&seed) : letters[(size_t)rand_r(&seed) % sizeof letters];
+            text[i] = round % 4 == 0 ? (char)dice_next(&d) : letters[dice_below(&d, sizeof letters)];
         (void)trace_parse_header(text + 1, bytes, &page_bytes);
         if (trace_parse_line(text + 1, bytes, &line) == NULL && line.kind != TRACE_LINE_COMMENT)
             assert_true(line.id != 0);

@@ -84,7 +84,7 @@ static void assert_resident_at_most(const crowd *c, unsigned percent)
 static void memory_goes_back(void **state)
 {
     (void)state;
-    crowd c = { .dice = dice_from_seed(88172645463325252u) };
+    crowd c = { .dice = dice_new() };
     c.heap = pageheap_create(NULL);
     assert_non_null(c.heap);
     touch_all(&c, setting("PAGEHEAP_TEST_MIB", 512) << 20);
@@ -106,7 +106,7 @@ static void memory_goes_back(void **state)
 static void trim_gives_back_at_once(void **state)
 {
     (void)state;
-    crowd c = { .dice = dice_from_seed(12345) };
+    crowd c = { .dice = dice_new() };
     pageheap_options options = PAGEHEAP_OPTIONS_INIT;
     options.decay_ms = PAGEHEAP_NEVER;
     c.heap = pageheap_create(&options);

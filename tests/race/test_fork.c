@@ -31,6 +31,7 @@ typedef struct load {
 typedef struct busy {
     load *l;
     unsigned number;
+    uint64_t seed;
 } busy;
 
 static size_t lent_pages(unsigned i)
@@ -87,7 +88,7 @@ static void knock(void)
 static void *be_busy(void *of)
 {
     busy *b = of;
-    dice d = dice_from_seed(b->number + 17);
+    dice d = dice_from_seed(b->seed);
     lend(b->l, b->number);
     while (!atomic_load(&b->l->is_over)) {
         if (b->number == 0)
@@ -168,10 +169,11 @@ static void children_go_on(void **state)
     static load l;
     busy threads_of[BUSY_THREADS];
     pthread_t threads[BUSY_THREADS];
+    dice d = dice_new();
     l.heap = pageheap_create(NULL);
     assert_non_null(l.heap);
     for (unsigned i = 0; i < BUSY_THREADS; i++) {
-        threads_of[i] = (busy){ &l, i };
+        threads_of[i] = (busy){ &l, i, dice_next(&d) };
         assert_int_equal(pthread_create(&threads[i], NULL, be_busy, &threads_of[i]), 0);
     }
     lend(&l, BUSY_THREADS);

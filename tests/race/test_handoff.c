@@ -108,6 +108,7 @@ static void eight_hand_over(void **state)
 
 typedef struct fan {
     pageheap *heap;
+    dice dice;
     ring rings[FREEING_THREADS];
     atomic_bool is_over;
 } fan;
@@ -135,9 +136,8 @@ static void *be_freer(void *of)
 static void *be_allocator(void *of)
 {
     fan *f = of;
-    dice d = dice_from_seed(4711);
     for (unsigned i = 0; i < 2 * ITEMS; i++) {
-        size_t pages = throw_pages(&d);
+        size_t pages = throw_pages(&f->dice);
         void *run = pageheap_alloc(f->heap, pages, 0);
         EXPECT(run != NULL);
         if (run == NULL)
@@ -157,6 +157,7 @@ static void one_allocates_three_free(void **state)
     static fan f;
     pthread_t allocator;
     freer freers[FREEING_THREADS];
+    f.dice = dice_new();
     f.heap = pageheap_create(NULL);
     assert_non_null(f.heap);
     assert_int_equal(pthread_create(&allocator, NULL, be_allocator, &f), 0);
@@ -197,16 +198,21 @@ static void *live_shortly(void *of)
     return NULL;
 }
 
+typedef struct line {
+    pageheap *heap;
+    uint64_t seed;
+} line;
+
 static void *free_for_generations(void *of)
 {
-    pageheap *heap = of;
+    line *l = of;
     static _Thread_local short_life lives[2];
-    dice d = dice_from_seed((uintptr_t)lives);
+    dice d = dice_from_seed(l->seed);
     for (unsigned g = 0; g < GENERATIONS; g++) {
         pthread_t threads[2];
         for (unsigned i = 0; i < 2; i++) {
             memset(&lives[i], 0, sizeof lives[i]);
-            lives[i].heap = heap;
+            lives[i].heap = l->heap;
             lives[i].seed = dice_next(&d);
             EXPECT(pthread_create(&threads[i], NULL, live_shortly, &lives[i]) == 0);
         }
@@ -214,7 +220,7 @@ static void *free_for_generations(void *of)
             unsigned idle = 0;
             for (bool was_over = false; !was_over; crew_wait(idle++)) {
                 was_over = atomic_load(&lives[i].is_over);
-                while (take_one(heap, &lives[i].to))
+                while (take_one(l->heap, &lives[i].to))
                     idle = 0;
             }
             pthread_join(threads[i], NULL);
@@ -223,18 +229,16 @@ static void *free_for_generations(void *of)
     return NULL;
 }
 
-static void *free_for_generations_of(void *of)
-{
-    return free_for_generations(*(pageheap **)of);
-}
-
 static void owners_end_meanwhile(void **state)
 {
     (void)state;
     pageheap *heap = pageheap_create(NULL);
     assert_non_null(heap);
-    pageheap *heaps[2] = { heap, heap };
-    crew_run(free_for_generations_of, heaps, sizeof heaps[0], 2);
+    dice d = dice_new();
+    line lines[2];
+    for (unsigned i = 0; i < 2; i++)
+        lines[i] = (line){ heap, dice_next(&d) };
+    crew_run(free_for_generations, lines, sizeof lines[0], 2);
     crew_end(heap);
 }
 

@@ -128,15 +128,16 @@ static void tick(watch *w)
     EXPECT(pageheap_tick(w->heap) == 0);
 }
 
+static _Thread_local dice own; /* the observer's */
+
 /* Addresses that may be anybody's at this moment. */
 static void find_anything(watch *w)
 {
-    static _Thread_local dice d = { 99 };
     pageheap_run found;
     void *probe = pageheap_alloc(w->heap, 1, 0);
     char *near = (char *)((uintptr_t)probe & ~(UINTPTR_MAX >> 43));
     for (unsigned i = 0; i < 32; i++) {
-        int code = pageheap_find(near + dice_below(&d, 8u << 20), &found);
+        int code = pageheap_find(near + dice_below(&own, 8u << 20), &found);
         EXPECT(code == 0 || code == PAGEHEAP_ENOTOURS);
     }
     EXPECT(pageheap_free(w->heap, probe, 1) == 0);
@@ -146,12 +147,14 @@ typedef struct observer {
     watch *w;
     void (*look)(watch *);
     unsigned pause_us;
+    uint64_t seed;
 } observer;
 
 static void *observe(void *of)
 {
     observer *o = of;
     struct timespec pause = { 0, (long)o->pause_us * 1000 };
+    own = dice_from_seed(o->seed);
     while (!atomic_load(&o->w->is_over)) {
         o->look(o->w);
         nanosleep(&pause, NULL);
@@ -171,7 +174,7 @@ static void watch_with(void (*look)(watch *), unsigned pause_us, uint32_t decay_
     atomic_store(&crew_wrongs, 0);
     w.heap = pageheap_create(&options);
     assert_non_null(w.heap);
-    observer observers[2] = { { &w, look, pause_us }, { &w, look, pause_us } };
+    observer observers[2] = { { &w, look, pause_us, dice_next(&d) }, { &w, look, pause_us, dice_next(&d) } };
     for (unsigned i = 0; i < MUTATORS; i++) {
         mutators[i] = (mutator){ &w, dice_next(&d) };
         assert_int_equal(pthread_create(&threads[i], NULL, mutate, &mutators[i]), 0);
