@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* harness.h -- what every workload is made of: random numbers, the clock, tables of live runs, resident memory.
+/* harness.h -- what every workload is made of: random numbers, the clock, tables of live runs,
+ * resident memory.
  *
  * All of it is cheap enough to stand inside a measured loop, and takes its memory from the system before the
  * measuring begins, so that no allocator sees it.
@@ -55,9 +56,9 @@ void clock_sleep_ns(uint64_t duration_ns);
 /* Do about `ops` operations; returns how many were done, 0 if memory ran out. */
 typedef size_t step_fn(void *state, size_t ops);
 
-/* Nanoseconds per operation of `step`: chunks of about a millisecond, after a warm-up of a quarter of the budget
- * and at least `warm_ops` operations (but at most four budgets), until the budget is used up.  NaN if memory
- * runs out. */
+/* Nanoseconds per operation of `step`: chunks of about a millisecond, after a warm-up of a quarter of the
+ * budget and at least `warm_ops` operations (but at most four budgets), until the budget is used up.  NaN if
+ * memory runs out. */
 double measure_ns_per_op(step_fn *step, void *state, uint64_t budget_ns, size_t warm_ops);
 
 /* ---- live runs ------------------------------------------------------------------------- */
@@ -76,9 +77,9 @@ struct live_table {
     size_t pages; /* in all runs */
 };
 
-/* Memory straight from the system, zero, every page of it resident; NULL if there is none.  From 2 MiB on it is
- * whole huge pages where the system has them: walked at random, a large array of small ones would cost TLB misses
- * that no allocator can help. */
+/* Memory straight from the system, zero, every page of it resident; NULL if there is none.  From 2 MiB on it
+ * is whole huge pages where the system has them: walked at random, a large array of small ones would cost TLB
+ * misses that no allocator can help. */
 void *resident_array(size_t bytes);
 void resident_array_unmap(void *array, size_t bytes);
 

@@ -33,9 +33,9 @@ const struct peer *peer_named(const char *name);
 /* True if open() would succeed; tried in a child process, so that nothing is loaded here. */
 bool peer_is_installed(const struct peer *peer);
 
-/* Call first in a program that opens peers.  Some libraries keep their per-thread data where only the libraries
- * loaded at program start have room; this asks the loader for more room and executes the program again, once.
- * Where that is not possible it returns, and such peers do not open. */
+/* Call first in a program that opens peers.  Some libraries keep their per-thread data where only the
+ * libraries loaded at program start have room; this asks the loader for more room and executes the program
+ * again, once.  Where that is not possible it returns, and such peers do not open. */
 void peer_make_room(void);
 
 #endif

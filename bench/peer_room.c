@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* peer_room.c -- room for the thread-local data of libraries that are loaded late.
  *
- * jemalloc and its like use the "initial-exec" model, which takes its place in a block whose size is fixed when
- * the program starts; the loader keeps only some hundred bytes spare.  The other way, LD_PRELOAD, would put the
- * peer under the harness and everything else in the process too.
+ * jemalloc and its like use the "initial-exec" model, which takes its place in a block whose size is fixed
+ * when the program starts; the loader keeps only some hundred bytes spare.  The other way, LD_PRELOAD, would
+ * put the peer under the harness and everything else in the process too.
  */
 #include "peer.h"
 

@@ -64,7 +64,8 @@ void report_destroy(struct report_table *table);
 
 /* ---- numbers -------------------------------------------------------------------------- */
 
-/* Write `value` with about three significant digits: "4.21", "52.3", "1163"; "-" for a NaN.  Returns `text`. */
+/* Write `value` with about three significant digits: "4.21", "52.3", "1163"; "-" for a NaN.
+ * Returns `text`. */
 #define REPORT_NUMBER_CHARS 32
 char *report_number(char text[REPORT_NUMBER_CHARS], double value);
 

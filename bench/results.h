@@ -32,8 +32,8 @@ struct row_result {
     struct series harness; /* the null peer */
 };
 
-/* What counts of a row's rounds.  Of a time the least: whatever else runs on the machine only ever adds to it, and what
- * it adds has nothing to do with the allocator.  Of all else the median. */
+/* What counts of a row's rounds.  Of a time the least: whatever else runs on the machine only ever adds to
+ * it, and what it adds has nothing to do with the allocator.  Of all else the median. */
 double result_value(const struct workload_row *row, const struct spread *spread);
 
 /* How the row stands. */

@@ -31,8 +31,8 @@ struct report_table *results_table_create(FILE *out, const struct peer *const *p
     return table;
 }
 
-static void add_series(struct report_table *table, const struct workload_row *row, const struct series *series,
-                       enum report_look look, bool with_spread)
+static void add_series(struct report_table *table, const struct workload_row *row,
+                       const struct series *series, enum report_look look, bool with_spread)
 {
     struct spread spread = spread_of(series->values, series->count);
     char value[REPORT_NUMBER_CHARS];

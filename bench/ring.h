@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* ring.h -- a bounded queue of runs from one thread to one other.
  *
- * Each side keeps a copy of the other's index and looks at the real one only when the copy says full or empty,
- * so a busy queue costs a run much less than one cache line moved.
+ * Each side keeps a copy of the other's index and looks at the real one only when the copy says full or
+ * empty, so a busy queue costs a run much less than one cache line moved.
  *
- * Memory order   the release of `filled` in ring_push pairs with the acquire in ring_pop: who sees the index sees the
- *                run.  The release of `emptied` pairs with the acquire in ring_push: a slot is reused only after it
- *                was read.
+ * Memory order   the release of `filled` in ring_push pairs with the acquire in ring_pop: who sees the index
+ *                sees the run.  The release of `emptied` pairs with the acquire in ring_push: a slot is
+ *                reused only after it was read.
  */
 #ifndef PH_BENCH_RING_H
 #define PH_BENCH_RING_H

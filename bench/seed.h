@@ -2,12 +2,13 @@
 /* seed.h -- the page heap that this library started from, written anew, so that every table has its row.
  *
  * Kept are its algorithm and its costs: one lock; blocks of 2 MiB from mmap; in each a bitmap of taken pages
- * and one of first pages, read page by page; two hints, one set by frees and one by allocations, that move only to a
- * block with more unused pages; then all blocks from the left; a new block, mapped without the lock; direct mmap
- * and munmap from 128 KiB; and its rule for shrinking.
+ * and one of first pages, read page by page; two hints, one set by frees and one by allocations, that move
+ * only to a block with more unused pages; then all blocks from the left; a new block, mapped without the
+ * lock; direct mmap and munmap from 128 KiB; and its rule for shrinking.
  *
- * Not kept is what it gets wrong where being right costs the same: a free must name one whole live run, so the
- * page behind a run is never freed with it.  Large runs are passed to munmap unchecked, as in the original.
+ * Not kept is what it gets wrong where being right costs the same: a free must name one whole live run, so
+ * the page behind a run is never freed with it.  Large runs are passed to munmap unchecked, as in the
+ * original.
  */
 #ifndef PH_BENCH_SEED_H
 #define PH_BENCH_SEED_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* seed_tree.c -- see seed_tree.h.  Recursion is as deep as the tree is high: under 50 for any memory there is. */
+/* seed_tree.c -- see seed_tree.h.  Recursion is as deep as the tree is high:
+ * under 50 for any memory there is. */
 #include "seed_tree.h"
 
 #include <stddef.h>

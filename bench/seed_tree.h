@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* seed_tree.h -- the seed's blocks in address order: a height-balanced (AVL) tree, nodes inside the blocks. */
+/* seed_tree.h -- the seed's blocks in address order: a height-balanced (AVL) tree,
+ * nodes inside the blocks. */
 #ifndef PH_BENCH_SEED_TREE_H
 #define PH_BENCH_SEED_TREE_H
 

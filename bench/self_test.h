@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* self_test.h -- is a peer an allocator at all?  A fast one that hands the same page out twice wins every table. */
+/* self_test.h -- is a peer an allocator at all?
+ * A fast one that hands the same page out twice wins every table. */
 #ifndef PH_BENCH_SELF_TEST_H
 #define PH_BENCH_SELF_TEST_H
 
 #include "peer.h"
 
-/* Open `peer` in a child process and use it from two threads, with every run filled with a pattern of its own that
- * is read back before it is freed, and every address checked.  0; -1 after one line on stderr. */
+/* Open `peer` in a child process and use it from two threads, with every run filled with a pattern of its own
+ * that is read back before it is freed, and every address checked.  0; -1 after one line on stderr. */
 int peer_self_test(const struct peer *peer);
 
 #endif

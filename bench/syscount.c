@@ -2,8 +2,8 @@
 /* syscount.c -- see syscount.h.
  *
  * The tracer is the child and the traced process the parent, so that the allocator that is looked at stays in
- * the process that opened it.  Each system call stops the parent twice, on entry and on return; the tracer adds
- * one to a shared word on entry, before the parent goes on.
+ * the process that opened it.  Each system call stops the parent twice, on entry and on return; the tracer
+ * adds one to a shared word on entry, before the parent goes on.
  */
 #include "syscount.h"
 
@@ -87,7 +87,8 @@ int syscount_start(void)
         trace(traced);
         _exit(0);
     }
-    /* Where the system lets only ancestors trace, this makes the exception; elsewhere it is refused and not needed. */
+    /* Where the system lets only ancestors trace, this makes the exception;
+     * elsewhere it is refused and not needed. */
     prctl(PR_SET_PTRACER, (unsigned long)tracer, 0, 0, 0);
     while (atomic_load(&shared->state) == STARTING)
         sched_yield();

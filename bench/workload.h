@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* workload.h -- what is measured.  docs/benchmarks.md tells the user the same in prose.
  *
- * A workload runs in a process of its own in which its peer was just opened.  It fills one value for each of its
- * rows; a row that makes no sense for the peer is NaN.
+ * A workload runs in a process of its own in which its peer was just opened.  It fills one value for each of
+ * its rows; a row that makes no sense for the peer is NaN.
  */
 #ifndef PH_BENCH_WORKLOAD_H
 #define PH_BENCH_WORKLOAD_H

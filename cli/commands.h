@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* commands.h -- the subcommands of the tool: each takes its own name as argv[0] and returns the exit status. */
+/* commands.h -- the subcommands of the tool:
+ * each takes its own name as argv[0] and returns the exit status. */
 #ifndef PH_CLI_COMMANDS_H
 #define PH_CLI_COMMANDS_H
 

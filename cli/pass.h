@@ -3,12 +3,15 @@
  *
  * Each pass is a worker_fn: it runs in a process of its own, opens its peer there and returns a JSON object.
  *
- *   timing   Events in file order on one thread, or each thread's on a thread of its own; runs are not touched,
- *            so the time is the allocator's.  Repeated until the budget is used up; what is live at the end of
- *            a repetition is freed outside the time.      { "ns_per_event", "loops", "failed_allocs" }
+ *   timing   Events in file order on one thread, or each thread's on a thread of its own; runs are not
+ *            touched, so the time is the allocator's.  Repeated until the budget is used up; what is live at
+ *            the end of a repetition is freed outside the time.
+ *            { "ns_per_event", "loops", "failed_allocs" }
  *   memory   Once; each page of each run is written when the run is allocated.
- *            { "peak_live_bytes", "peak_resident_bytes", "end_resident_bytes", "page_faults", "failed_allocs" }
- *   calls    Under a tracer, in file order on one thread, until all events are replayed or the budget is used up.
+ *            { "peak_live_bytes", "peak_resident_bytes", "end_resident_bytes", "page_faults",
+ *              "failed_allocs" }
+ *   calls    Under a tracer, in file order on one thread, until all events are replayed or the budget is used
+ *            up.
  *            { "system_calls", "counted_events" }
  *
  * The replay's own arrays are resident before anything is measured, and nothing but the peer allocates.

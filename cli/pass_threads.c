@@ -2,8 +2,8 @@
 /* pass_threads.c -- the passes that replay each thread of a trace on a thread of its own.
  *
  * Order within a thread is that of the file.  Across threads it is kept only where a run crosses them: a free
- * waits until its alloc has been done.  The alloc stands before the free in the file, so some thread can always
- * go on.  Slots are unique here (TRACE_SLOTS_UNIQUE): a slot is written once in a repetition.
+ * waits until its alloc has been done.  The alloc stands before the free in the file, so some thread can
+ * always go on.  Slots are unique here (TRACE_SLOTS_UNIQUE): a slot is written once in a repetition.
  */
 #include "pass.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* progress.h -- a bar on standard error that says how far a long command is; nothing unless it is a terminal. */
+/* progress.h -- a bar on standard error that says how far a long command is;
+ * nothing unless it is a terminal. */
 #ifndef PH_CLI_PROGRESS_H
 #define PH_CLI_PROGRESS_H
 

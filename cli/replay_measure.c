@@ -2,8 +2,8 @@
 /* replay_measure.c -- which passes run when.
  *
  * Timing passes run alone, in rounds: peer A, B, C, then A, B, C again, so that a busy moment of the machine
- * hits all of them.  The other passes count, they do not time, and half of them mostly wait: those of one trace
- * run side by side, two for each processor if they fit into memory.
+ * hits all of them.  The other passes count, they do not time, and half of them mostly wait: those of one
+ * trace run side by side, two for each processor if they fit into memory.
  */
 #include "replay.h"
 

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The look-up of the real functions allocates little and frees next to nothing: its memory is never reused. */
+/* The look-up of the real functions allocates little and frees next to nothing:
+ * its memory is never reused. */
 static void free_early(void *memory)
 {
     (void)memory;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* preload_real.c -- the functions behind the interposed ones, and memory for the time before they are known. */
+/* preload_real.c -- the functions behind the interposed ones,
+ * and memory for the time before they are known. */
 #include "preload.h"
 
 #include <dlfcn.h>

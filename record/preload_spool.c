@@ -67,7 +67,8 @@ bool spool_is_open(void)
     /* Acquire pairs with the release below: whoever sees TRIED sees the header. */
     if (atomic_load_explicit(&opening, memory_order_acquire) == SPOOL_TRIED)
         return header != NULL;
-    /* The loader allocates before the C library has seen the environment; that is no request of the program. */
+    /* The loader allocates before the C library has seen the environment;
+     * that is no request of the program. */
     if (environ == NULL)
         return false;
     if (atomic_compare_exchange_strong(&opening, &expected, SPOOL_OPENING)) {

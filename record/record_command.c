@@ -113,8 +113,8 @@ static void pass_on(int signal_number)
     kill((pid_t)running_child, signal_number);
 }
 
-/* Keys pressed at the terminal reach the command anyway; what is sent to the recorder is meant for it too.  The
- * recorder lives on to write the trace. */
+/* Keys pressed at the terminal reach the command anyway; what is sent to the recorder is meant for it too.
+ * The recorder lives on to write the trace. */
 static void handle_signals(pid_t child)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN }, forward = { .sa_handler = pass_on };

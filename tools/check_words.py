@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Words: a licence line in every source file, no note of unfinished work, no path of a developer's machine.
+"""Words: a licence line in every source file, no note of unfinished work, no path of a developer's machine,
+no line wider than a page.
 
 Usage: check_words.py [ROOT]
 """
@@ -16,6 +17,19 @@ LICENSED_NAMES = {"CMakeLists.txt", "Makefile", ".clang-format", ".ci/run"}
 # Written so that this file does not complain of itself.
 UNFINISHED = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K|st[u]b)\b")
 MACHINE_PATH = re.compile(r"""(^|[\s"'=(:,])/(home|root|Users|work|workspace|builds)/[\w.-]""")
+
+# .clang-format breaks code at the first of these, and leaves comments as they are.
+CODE_COLUMNS = 110
+CODE = re.compile(r"(bench|cli|record|tests)/.*\.(c|h|cpp|hpp)$")
+PROSE_COLUMNS = 120
+PROSE = re.compile(r".*\.md$")
+
+
+def columns_of(path, line):
+    """How wide the line may be, or None: a row of a table cannot be broken."""
+    if CODE.match(path):
+        return CODE_COLUMNS
+    return PROSE_COLUMNS if PROSE.match(path) and not line.startswith("|") else None
 
 
 def listed_files(root):
@@ -39,6 +53,9 @@ def check_file(path, text):
             yield f"{path}:{number}: a note of unfinished work: {line.strip()[:80]}"
         if MACHINE_PATH.search(line):
             yield f"{path}:{number}: a path of somebody's machine: {line.strip()[:80]}"
+        columns = columns_of(path, line)
+        if columns and len(line) > columns:
+            yield f"{path}:{number}: {len(line)} columns; at most {columns}"
 
 
 def main():

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* peer_jemalloc.c -- libjemalloc: malloc for the sizes that it aligns anyway, mallocx with an alignment for the others.
+/* peer_jemalloc.c -- libjemalloc: malloc for the sizes that it aligns anyway, mallocx with an alignment for
+ * the others.
  *
  * Its slabs start on a page, so classes of whole pages are aligned; large runs are not, because it shifts
  * them by some cache lines on purpose.  Sized frees spare it a lookup.

@@ -27,7 +27,8 @@ library_fn *library_find(void *library, const char *name)
     void *symbol = dlsym(library, name);
     library_fn *function;
 
-    /* ISO C has no conversion from an object pointer to a function pointer; POSIX says the bytes are the same. */
+    /* ISO C has no conversion from an object pointer to a function pointer;
+     * POSIX says the bytes are the same. */
     static_assert(sizeof function == sizeof symbol, "dlsym can return functions");
     memcpy(&function, &symbol, sizeof function);
     return function;

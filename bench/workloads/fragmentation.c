@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* fragmentation.c -- LLFree's fragmentation test.
  *
- * Single pages are taken until 16 GiB of address space are in use; a random half is given back; then, a hundred
- * times, a random tenth of what is live is given back and as much is taken.  An allocator that fills
+ * Single pages are taken until 16 GiB of address space are in use; a random half is given back; then, a
+ * hundred times, a random tenth of what is live is given back and as much is taken.  An allocator that fills
  * partly used blocks first ends with nearly as many free 2 MiB blocks as its free pages could make.
  */
 #include "../harness.h"

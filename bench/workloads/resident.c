@@ -69,8 +69,8 @@ struct phase {
     size_t high_pages;
 };
 
-/* Take runs of this phase's sizes, as much as `volume_pages` in all, and keep the live volume where it is by freeing
- * random runs of any age. */
+/* Take runs of this phase's sizes, as much as `volume_pages` in all, and keep the live volume where it is by
+ * freeing random runs of any age. */
 static bool run_phase(struct resident *resident, const struct phase *phase, size_t volume_pages)
 {
     size_t added_pages = 0;

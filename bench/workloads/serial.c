@@ -17,7 +17,8 @@ struct serial {
     uint16_t *mix; /* MIX_SIZES sizes in pages; NULL if sizes are uniform */
 };
 
-/* The calls are read into locals: what is measured must not depend on what the compiler knows of the structs. */
+/* The calls are read into locals: what is measured must not depend on
+ * what the compiler knows of the structs. */
 static size_t step_pair(void *state, size_t ops)
 {
     const struct serial *serial = state;
@@ -77,8 +78,8 @@ int workload_bulk(const struct workload_run *run, double *ret_values)
     return isnan(ret_values[0]) ? -1 : 0;
 }
 
-/* Free a random live run, allocate one of random size in its place.  Always inline: each caller knows whether sizes
- * come from the table, so the loop does not ask. */
+/* Free a random live run, allocate one of random size in its place.  Always inline: each caller knows whether
+ * sizes come from the table, so the loop does not ask. */
 __attribute__((always_inline)) static inline size_t churn(struct serial *serial, size_t ops, bool is_mixed)
 {
     struct live_run *runs = serial->table.runs;

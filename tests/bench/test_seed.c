@@ -96,7 +96,8 @@ static void gives_whole_blocks_back(void **state)
     for (size_t i = 0; i < count; i++)
         runs[i] = seed_alloc(&heap, 1);
     assert_int_equal(heap.pages, count);
-    /* One free short of half of the heap nothing may go back, and the first shrink leaves a quarter unused. */
+    /* One free short of half of the heap nothing may go back,
+     * and the first shrink leaves a quarter unused. */
     while (freed < count / 2 - 1)
         assert_int_equal(seed_free(&heap, runs[freed++], 1), 0);
     assert_int_equal(heap.pages, count);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_slow.c -- while one thread waits for a slow system call, nobody else waits.
  *
- * One thread's calls, one of each kind, take 300 ms.  Meanwhile other threads allocate from blocks that exist,
- * and free, their own runs and the slow thread's; no step of theirs may take as long as half of that.
+ * One thread's calls, one of each kind, take 300 ms.  Meanwhile other threads allocate from blocks that
+ * exist, and free, their own runs and the slow thread's; no step of theirs may take as long as half of that.
  */
 #include <pthread.h>
 #include <setjmp.h>

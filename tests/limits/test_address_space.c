@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_address_space.c -- with 512 MiB of address space: filled to the last block, half freed, refilled, again
- * and again; each round gets the same, and in the end all of it comes back. */
+/* test_address_space.c -- with 512 MiB of address space: filled to the last block, half freed, refilled,
+ * again and again; each round gets the same, and in the end all of it comes back. */
 #include <errno.h>
 #include <sys/resource.h>
 

@@ -56,8 +56,8 @@ static bool put_neighbour(char *at)
     return page == at && mprotect(at, PAGE, PROT_READ | PROT_WRITE) == 0;
 }
 
-/* A mapping of its own can be unmapped at the limit too; the middle of one cannot.  So the run gets neighbours that
- * the kernel joins to it.  Where one of the two places is taken, the next run is tried. */
+/* A mapping of its own can be unmapped at the limit too; the middle of one cannot.  So the run gets
+ * neighbours that the kernel joins to it.  Where one of the two places is taken, the next run is tried. */
 static char *huge_run_amid_a_mapping(pageheap *heap)
 {
     char *tried[HUGE_TRIES], *found = NULL;

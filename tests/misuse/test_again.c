@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_again.c -- a run that is freed and handed out again at once, then ends in every way that there is.
  *
- * After some rounds the heap remembers such a run, to give it out and take it back quickly.  Whatever else happens to it, a free
- * that names what it was must be refused.
+ * After some rounds the heap remembers such a run, to give it out and take it back quickly.  Whatever else
+ * happens to it, a free that names what it was must be refused.
  */
 #include <pthread.h>
 #include <stdbool.h>

@@ -103,7 +103,8 @@ static void one_thread_uses_very_many_heaps(void **state)
     }
 }
 
-/* Threads that used a heap live on after its end, and use the next one, at the same address as like as not. */
+/* Threads that used a heap live on after its end, and use the next one,
+ * at the same address as like as not. */
 typedef struct relay {
     _Atomic(pageheap *) heap;
     atomic_uint turn, finished;

@@ -3,7 +3,8 @@
  * PAGEHEAP_TEST_LONG makes each contest as long as its number of rounds asks, however slow the machine.
  *
  * A round is one run.  Runs come in batches, and both threads go through a batch in the same order, so that
- * they meet at many of its runs.  No thread allocates meanwhile: a run freed is nobody's until the next batch.
+ * they meet at many of its runs.  No thread allocates meanwhile: a run freed is nobody's until the next
+ * batch.
  */
 #include "crew.h"
 

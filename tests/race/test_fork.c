@@ -208,8 +208,9 @@ static void children_go_on(void **state)
 
 /* ---- a thread among the records -------------------------------------------------------- */
 
-/* Taking a record holds the records' lock for a few nanoseconds, which no number of forks is sure to hit.  A freed
- * record is read under that lock; here its page cannot be read, and the handler keeps the thread waiting there. */
+/* Taking a record holds the records' lock for a few nanoseconds, which no number of forks is sure to hit.  A
+ * freed record is read under that lock; here its page cannot be read, and the handler keeps the thread
+ * waiting there. */
 #define RECORD_BYTES ((size_t)256 << 10) /* the largest class: a chunk, and so whole pages, of its own */
 #define INSIDE_MS    200                 /* longer than a fork takes to begin */
 

@@ -53,7 +53,8 @@ static const ph_block *naive_best(const trial *t, unsigned pages)
     return best;
 }
 
-/* Every block that the index files beyond the request's own class suffices, so none of those may be missed. */
+/* Every block that the index files beyond the request's own class suffices,
+ * so none of those may be missed. */
 static void assert_is_good(const trial *t, unsigned pages)
 {
     const ph_block *found = ph_index_best(&t->index, pages);
