@@ -26,8 +26,7 @@ enum verdict { VERDICT_NONE, VERDICT_OK, VERDICT_MISS };
 /* One row of the table. */
 struct row_result {
     const struct workload_row *row;
-    struct series
-        series[RESULTS_PEERS_MAX]; /* in the order of the columns, pageheap among them if asked for */
+    struct series series[RESULTS_PEERS_MAX]; /* as the columns; pageheap among them if asked for */
     size_t series_count;
     struct series harness; /* the null peer */
 };

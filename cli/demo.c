@@ -26,8 +26,7 @@ struct arguments {
 };
 
 static const struct argp_option option_list[] = {
-    { "traces", KEY_TRACES, "DIR", 0, "Replay the traces in DIR; default: traces, else the installed ones",
-      0 },
+    { "traces", KEY_TRACES, "DIR", 0, "Replay the traces in DIR (default: traces, or those installed)", 0 },
     { "no-bench", KEY_NO_BENCH, NULL, 0, "Leave the short bench out", 0 },
     { "no-progress", KEY_NO_PROGRESS, NULL, 0, "Draw no progress bar on the terminal", 0 },
     { 0 },
@@ -55,13 +54,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp parser = {
-    .options = option_list,
-    .parser = parse_option,
-    .doc = "Replay recordings of real programs through pageheap and every other allocator that is installed, "
-           "then run "
-           "a short bench.  Ends in under two minutes.",
-};
+static const char description[] =
+    "Replay recordings of real programs through pageheap and every other allocator that is installed, "
+    "then run a short bench.  Ends in under two minutes.";
+
+static const struct argp parser = { .options = option_list, .parser = parse_option, .doc = description };
 
 static bool is_folder(const char *path)
 {
@@ -96,8 +93,8 @@ static int replay_folder(const struct arguments *arguments, const char *folder)
         warnx("there are no traces in %s; --traces DIR names another folder", folder);
         return REPLAY_EXIT_REFUSED;
     }
-    printf("Requests of a page or more that real programs made, replayed in their order through each "
-           "allocator.\n\n");
+    printf("Requests of a page or more that real programs made, "
+           "replayed in their order through each allocator.\n\n");
     status = replay_files(&options, found.gl_pathv, found.gl_pathc);
     globfree(&found);
     return status;
@@ -132,12 +129,13 @@ int demo_command(int argc, char **argv)
 {
     struct arguments arguments = { .with_bench = true, .with_progress = true };
     char installed[PATH_MAX];
+    const char *folder;
     int status;
 
     argp_err_exit_status = REPLAY_EXIT_REFUSED;
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-    status =
-        replay_folder(&arguments, arguments.folder != NULL ? arguments.folder : default_folder(installed));
+    folder = arguments.folder != NULL ? arguments.folder : default_folder(installed);
+    status = replay_folder(&arguments, folder);
     if (status == 0 && arguments.with_bench)
         status = run_bench();
     return status;

@@ -72,6 +72,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+static const char after_allocators[] = "TRACE may be plain or compressed with zstd; - is standard input.";
+
 /* The names of the allocators, behind the options in --help. */
 static char *describe_allocators(int key, const char *text, void *input)
 {
@@ -89,21 +91,22 @@ static char *describe_allocators(int key, const char *text, void *input)
         free(all);
         all = longer;
     }
-    if (asprintf(&longer, "%s\n\nTRACE may be plain or compressed with zstd; - is standard input.", all) >=
-        0) {
+    if (asprintf(&longer, "%s\n\n%s", all, after_allocators) >= 0) {
         free(all);
         all = longer;
     }
     return all;
 }
 
+static const char description[] =
+    "Replay recorded page traffic through pageheap and other allocators, each in processes of its own, "
+    "and compare time, memory, page faults and system calls.\v";
+
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
     .args_doc = "TRACE...",
-    .doc = "Replay recorded page traffic through pageheap and other allocators, each in processes of its "
-           "own, and "
-           "compare time, memory, page faults and system calls.\v",
+    .doc = description,
     .help_filter = describe_allocators,
 };
 

@@ -60,17 +60,19 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+static const char description[] =
+    "Run COMMAND and record its requests of a page or more, and those of its child processes, as a trace.\v"
+    "Recorded are malloc, calloc, realloc, reallocarray, posix_memalign, aligned_alloc, memalign, valloc, "
+    "pvalloc and free, and anonymous mmap, mprotect, munmap and mremap.  "
+    "The exit status is that of COMMAND; 128 plus the signal's number if a signal ended it; "
+    "127 if COMMAND was not found, 126 if it could not be run, "
+    "125 if the recorder itself failed or the trace could not be written.";
+
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
     .args_doc = "-- COMMAND [ARGUMENT...]",
-    .doc =
-        "Run COMMAND and record its requests of a page or more, and those of its child processes, as a trace."
-        "\vRecorded are malloc, calloc, realloc, reallocarray, posix_memalign, aligned_alloc, memalign, "
-        "valloc, "
-        "pvalloc and free, and anonymous mmap, mprotect, munmap and mremap.  The exit status is that of "
-        "COMMAND; 128 plus the signal's number if a signal ended it; 127 if COMMAND was not found, 126 if it "
-        "could not be run, 125 if the recorder itself failed or the trace could not be written.",
+    .doc = description,
 };
 
 /* Look for the recorder: where the variable says, beside the tool (a build), where it is installed. */
