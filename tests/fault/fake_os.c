@@ -255,13 +255,6 @@ void fake_os_install(void)
     fake.is_installed = true;
 }
 
-void fake_os_remove(void)
-{
-    if (fake.is_installed)
-        ph_os = fake.real;
-    fake.is_installed = false;
-}
-
 void fake_os_plan(fake_plan plan)
 {
     fake.plan = plan;

@@ -34,10 +34,9 @@ typedef struct fake_plan {
     int error;         /* a positive errno value */
 } fake_plan;
 
-/* Put the wrappers into the table, or take them out;
- * with them, a clock that only fake_os_turn_clock moves. */
+/* Put the wrappers into the table, for the rest of the process; with them, a clock that only
+ * fake_os_turn_clock moves. */
 void fake_os_install(void);
-void fake_os_remove(void);
 
 void fake_os_plan(fake_plan plan);
 /* Let calls through, uncounted, until resumed. */

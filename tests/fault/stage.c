@@ -61,8 +61,7 @@ static void require_zero(const stage *s, const char *start, size_t pages)
 
 static int enter_run(stage *s, char *start, size_t pages, uint32_t flags)
 {
-    stage_run run = { start, pages, s->next_pattern++ << 32, false };
-    run.is_special = (flags & (PAGEHEAP_LOCKED | PAGEHEAP_NODUMP | PAGEHEAP_GUARD)) != 0;
+    stage_run run = { start, pages, s->next_pattern++ << 32 };
     if (flags & PAGEHEAP_ZERO)
         require_zero(s, start, pages);
     REQUIRE(s->count < STAGE_RUNS_MAX);

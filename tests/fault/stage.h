@@ -21,7 +21,6 @@ typedef struct stage_run {
     char *start;
     size_t pages;
     uint64_t pattern;
-    bool is_special; /* has a flag that is undone when it is freed */
 } stage_run;
 
 typedef struct stage {
