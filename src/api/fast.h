@@ -129,7 +129,8 @@ static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, uintptr_t address, si
     return is_done;
 }
 
-/* The same for longer ones of up to a block. */
+/* The same for longer ones of up to a block, and for any that the front was held against a moment ago.  Not
+ * for the hot run: it would stay remembered as one that is out. */
 static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *block, uintptr_t address,
                                                size_t pages)
 {
@@ -138,7 +139,7 @@ static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *
     if (PH_UNLIKELY(!ph_fast_enter(front)))
         return false;
     is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_live_pages(block, page) == pages &&
-              !ph_front_is_hot(front, address) &&
+              ph_load_relaxed(&front->hot_run) != address &&
               ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
               ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
     if (is_done)

@@ -7,6 +7,7 @@
  * batch.
  */
 #include "crew.h"
+#include "heap/heap.h"
 
 #define BATCH_MAX 64u
 
@@ -151,13 +152,83 @@ static void guarded(void **state)
     contests(2, 16, 20000, NULL, PAGEHEAP_GUARD);
 }
 
+/* ---- a free that finds the front held, then not ---------------------------------------- */
+
+#define HEATING 130 /* rounds after which the heap remembers the run as one that comes back at once */
+
+typedef struct holder {
+    ph_front *front;
+    atomic_uint asked, held;
+    atomic_bool is_over;
+} holder;
+
+static void spin_a_little(dice *d)
+{
+    for (uint64_t turns = dice_below(d, 30); turns > 0; turns--)
+        ph_cpu_relax();
+}
+
+/* Hold the front for a moment each time that is asked, as the check and fork do. */
+static void *hold_for_a_moment(void *of)
+{
+    holder *h = of;
+    dice d = dice_from_seed(7);
+    for (unsigned turn = 1;; turn++) {
+        for (unsigned round = 0; atomic_load(&h->asked) < turn; round++) {
+            if (atomic_load(&h->is_over))
+                return NULL;
+            crew_wait(round);
+        }
+        ph_front_lock(h->front);
+        atomic_store(&h->held, turn);
+        spin_a_little(&d);
+        ph_front_unlock(h->front);
+    }
+}
+
+static void *made_again(pageheap *heap, size_t pages)
+{
+    void *run = pageheap_alloc(heap, pages, 0);
+    for (unsigned round = 0; round < HEATING; round++) {
+        EXPECT(pageheap_free(heap, run, pages) == 0);
+        run = pageheap_alloc(heap, pages, 0);
+    }
+    return run;
+}
+
+static void while_another_leaves(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    holder h = { .front = ph_front_mine(heap) };
+    dice d = dice_new();
+    pthread_t thread;
+    uint64_t until_ms = crew_now_ms() + 2000;
+    unsigned turn = 0;
+    atomic_store(&crew_wrongs, 0);
+    assert_int_equal(pthread_create(&thread, NULL, hold_for_a_moment, &h), 0);
+    while (turn < 40000 / CREW_SHARE && crew_now_ms() < until_ms && atomic_load(&crew_wrongs) == 0) {
+        void *run = made_again(heap, 3);
+        atomic_store(&h.asked, ++turn);
+        for (unsigned round = 0; atomic_load(&h.held) < turn; round++)
+            crew_wait(round % 400); /* to be there when it is let go */
+        spin_a_little(&d);
+        EXPECT(pageheap_free(heap, run, 3) == 0);
+        EXPECT(pageheap_free(heap, run, 3) == PAGEHEAP_EBADRUN);
+    }
+    atomic_store(&h.is_over, true);
+    pthread_join(thread, NULL);
+    print_message("%u rounds\n", turn);
+    crew_end(heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_page),     cmocka_unit_test(hundred_pages),
         cmocka_unit_test(three_blocks), cmocka_unit_test(above_a_region),
         cmocka_unit_test(labelled),     cmocka_unit_test(labelled_three_blocks),
-        cmocka_unit_test(guarded),
+        cmocka_unit_test(guarded),      cmocka_unit_test(while_another_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
