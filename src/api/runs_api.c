@@ -200,7 +200,7 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
     ph_front *owner = ph_owner_at(address);
     bool is_done = false;
     if (PH_UNLIKELY(heap == NULL || owner == NULL || pages == 0 || PH_HAS_ASAN || !ph_fast_is_last(heap) ||
-                    address % (1u << PH_FAST_PAGE_LOG2) != 0))
+                    (address & (ph_heap_page_bytes(heap) - 1)) != 0))
         return free_slow(heap, run, pages);
     ph_front *mine = ph_thread_last.front;
     if (owner == mine)

@@ -292,6 +292,48 @@ static void free_of_no_pages(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+#define LARGE_PAGE ((size_t)16384)
+
+typedef struct large_pages {
+    pageheap *heap;
+    char *first, *second;
+    int codes[6];
+} large_pages;
+
+static void *free_inside_a_large_page(void *of)
+{
+    large_pages *l = of;
+    for (unsigned round = 0; round < 2; round++) /* so that the heap knows this thread */
+        (void)pageheap_free(l->heap, pageheap_alloc(l->heap, 1, 0), 1);
+    l->codes[0] = pageheap_free(l->heap, l->first + PAGE, 2);
+    l->codes[1] = pageheap_free(l->heap, l->first, 2); /* from now on the other thread expects such frees */
+    for (unsigned i = 0; i < 3; i++)
+        l->codes[2 + i] = pageheap_free(l->heap, l->second + (i + 1) * PAGE, 2);
+    l->codes[5] = pageheap_free_unsized(l->heap, l->second + PAGE);
+    return NULL;
+}
+
+/* The system's pages are smaller than the heap's: an address may be that of a page and still not the heap's. */
+static void free_inside_a_large_page_by_another_thread(void **state)
+{
+    (void)state;
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.page_bytes = LARGE_PAGE;
+    large_pages l = { .heap = pageheap_create(&options) };
+    assert_non_null(l.heap);
+    l.first = pageheap_alloc(l.heap, 2, 0);
+    l.second = pageheap_alloc(l.heap, 2, 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, free_inside_a_large_page, &l), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(l.codes[i], i == 1 ? 0 : PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_check(l.heap), 0);
+    assert_int_equal(ruin_stats(l.heap).in_use_bytes, 2 * LARGE_PAGE);
+    assert_int_equal(pageheap_free(l.heap, l.second, 2), 0);
+    assert_int_equal(pageheap_destroy(l.heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +345,7 @@ int main(void)
         cmocka_unit_test(free_over_a_neighbour),
         cmocka_unit_test(free_over_a_hole),
         cmocka_unit_test(free_of_no_pages),
+        cmocka_unit_test(free_inside_a_large_page_by_another_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
