@@ -222,17 +222,19 @@ static inline uint64_t ph_front_hot_pages(const ph_front *front)
     return pages & PH_HOT_OUT ? 0 : pages;
 }
 
-/* True if this run, which looks alive, is the hot one and kept. */
+/* True if this run, which looks alive, is the hot one and kept.  Who holds a live run of this front need not
+ * hold the front to hear that it is not: if another run is the kept one, `hot_run` says so. */
 static inline bool ph_front_is_hot(const ph_front *front, uintptr_t address)
 {
-    return ph_load_relaxed(&front->hot_run) == address && ph_front_hot_pages(front) != 0;
+    bool is_out = (ph_load_acquire(&front->hot_pages) & PH_HOT_OUT) != 0; /* pairs with ph_front_heat */
+    return !is_out && ph_load_relaxed(&front->hot_run) == address;
 }
 
 /* A run that this thread has just been given, live, is the hot one from now on (front held). */
 static inline void ph_front_heat(ph_front *front, uintptr_t run, uint64_t pages)
 {
     ph_store_relaxed(&front->hot_run, run);
-    ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+    ph_store_release(&front->hot_pages, pages | PH_HOT_OUT); /* pairs with the acquire in ph_front_is_hot */
 }
 
 /* The hot run is not what it was. */

@@ -3,6 +3,8 @@
  *
  * What they tell may be a moment old, but never nonsense; and what they do takes no run from anyone.
  */
+#include <signal.h>
+
 #include "crew.h"
 
 #define MUTATORS  4
@@ -232,13 +234,93 @@ static void find_meanwhile(void **state)
     watch_with(find_anything, 10, 20);
 }
 
+/* ---- find, stopped in the middle ------------------------------------------------------- */
+
+#define HEATING 130 /* rounds after which the heap remembers the run as one that comes back at once */
+
+typedef struct finder {
+    pageheap *heap;
+    _Atomic(void *) wanted; /* a live run, or NULL */
+    atomic_bool is_idle, is_over;
+} finder;
+
+static atomic_uint stopped, resumed;
+
+static void stop_for_a_moment(int signal)
+{
+    (void)signal;
+    unsigned turn = atomic_fetch_add(&stopped, 1) + 1;
+    for (unsigned round = 0; atomic_load(&resumed) < turn; round++)
+        crew_wait(round);
+}
+
+static void *find_again_and_again(void *of)
+{
+    finder *f = of;
+    while (!atomic_load(&f->is_over)) {
+        pageheap_run found;
+        void *run = atomic_load(&f->wanted);
+        atomic_store(&f->is_idle, run == NULL);
+        if (run != NULL)
+            EXPECT(pageheap_find(run, &found) == 0 && found.start == run && found.pages == 5);
+    }
+    return NULL;
+}
+
+static void *made_again(pageheap *heap, size_t pages)
+{
+    void *run = pageheap_alloc(heap, pages, 0);
+    for (unsigned round = 0; round < HEATING; round++) {
+        EXPECT(pageheap_free(heap, run, pages) == 0);
+        run = pageheap_alloc(heap, pages, 0);
+    }
+    return run;
+}
+
+static void wait_until_idle(finder *f, bool is_idle)
+{
+    for (unsigned round = 0; atomic_load(&f->is_idle) != is_idle; round++)
+        crew_wait(round);
+}
+
+/* The run is live all the time; what its owner does with others meanwhile must not hide it. */
+static void find_is_stopped(void **state)
+{
+    (void)state;
+    finder f = { .heap = pageheap_create(NULL) };
+    pthread_t thread;
+    uint64_t until_ms = crew_now_ms() + RUN_MS;
+    struct sigaction stop = { .sa_handler = stop_for_a_moment }, before;
+    atomic_store(&crew_wrongs, 0);
+    assert_int_equal(sigaction(SIGUSR1, &stop, &before), 0);
+    assert_int_equal(pthread_create(&thread, NULL, find_again_and_again, &f), 0);
+    for (unsigned turn = 1; crew_now_ms() < until_ms; turn++) {
+        void *run = made_again(f.heap, 5);
+        atomic_store(&f.wanted, run);
+        wait_until_idle(&f, false);
+        assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+        for (unsigned round = 0; atomic_load(&stopped) < turn; round++)
+            crew_wait(round);
+        EXPECT(pageheap_free(f.heap, made_again(f.heap, 7), 7) == 0);
+        atomic_store(&resumed, turn);
+        atomic_store(&f.wanted, NULL);
+        wait_until_idle(&f, true);
+        EXPECT(pageheap_free(f.heap, run, 5) == 0);
+    }
+    atomic_store(&f.is_over, true);
+    pthread_join(thread, NULL);
+    print_message("%u rounds\n", atomic_load(&resumed));
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    crew_end(f.heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stats_meanwhile),  cmocka_unit_test(runs_meanwhile),
         cmocka_unit_test(blocks_meanwhile), cmocka_unit_test(check_meanwhile),
         cmocka_unit_test(trim_meanwhile),   cmocka_unit_test(tick_meanwhile),
-        cmocka_unit_test(find_meanwhile),
+        cmocka_unit_test(find_meanwhile),   cmocka_unit_test(find_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
