@@ -187,9 +187,10 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 /* This thread's own run: of more than 64 pages, or one for which there was no room. */
 static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
 {
-    if (ph_front_roll(mine, pages) && ph_fast_free(mine, address, pages))
+    const ph_block *block = ph_block_of_ours(address);
+    if (ph_front_roll(mine, block, address, pages) && ph_fast_free(mine, address, pages))
         return true;
-    return ph_fast_free_long(mine, ph_block_of_ours(address), address, pages);
+    return ph_fast_free_long(mine, block, address, pages);
 }
 
 /* What the hot path leaves over: runs of more than 64 pages, those of other threads, and whatever is not so

@@ -292,6 +292,36 @@ static void free_of_no_pages(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* What a heap keeps ready after some runs of this length were freed. */
+static uint64_t kept_bytes_of(pageheap *heap, size_t pages)
+{
+    void *runs[6];
+    uint64_t before = ruin_stats(heap).cached_bytes;
+    assert_int_equal(pageheap_alloc_many(heap, pages, 0, runs, 6), 6);
+    assert_int_equal(pageheap_free_many(heap, runs, pages, 6), 6);
+    return ruin_stats(heap).cached_bytes - before;
+}
+
+/* A heap that has refused frees of every length keeps as much ready as any other. */
+static void refusals_cost_nothing_later(void **state)
+{
+    static const size_t kept[] = { 7, 40, 5, 1 };
+    (void)state;
+    pageheap *heap = pageheap_create(NULL), *other = pageheap_create(NULL);
+    void *run = pageheap_alloc(heap, 3, 0);
+    void *same = pageheap_alloc(other, 3, 0);
+    for (size_t pages = 512; pages > 0; pages--) {
+        for (unsigned time = 0; time < 2 && pages != 3; time++)
+            assert_int_equal(pageheap_free(heap, run, pages), PAGEHEAP_EBADRUN);
+    }
+    for (unsigned i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        assert_int_equal(kept_bytes_of(heap, kept[i]), kept_bytes_of(other, kept[i]));
+    assert_int_equal(pageheap_free(heap, run, 3), 0);
+    assert_int_equal(pageheap_free(other, same, 3), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+    assert_int_equal(pageheap_destroy(other), 0);
+}
+
 #define LARGE_PAGE ((size_t)16384)
 
 typedef struct large_pages {
@@ -345,6 +375,7 @@ int main(void)
         cmocka_unit_test(free_over_a_neighbour),
         cmocka_unit_test(free_over_a_hole),
         cmocka_unit_test(free_of_no_pages),
+        cmocka_unit_test(refusals_cost_nothing_later),
         cmocka_unit_test(free_inside_a_large_page_by_another_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
