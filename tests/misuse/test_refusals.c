@@ -343,7 +343,8 @@ static void *free_inside_a_large_page(void *of)
     return NULL;
 }
 
-/* The system's pages are smaller than the heap's: an address may be that of a page and still not the heap's. */
+/* The system's pages are smaller than the heap's:
+ * an address may be that of a page and still not the heap's. */
 static void free_inside_a_large_page_by_another_thread(void **state)
 {
     (void)state;
