@@ -63,7 +63,7 @@ int RTHeapPageDelete(PRTHEAPPAGE pHeap)
     if (!pHeap) {
         return VERR_INVALID_HANDLE;
     }
-    /* One exchange decides: of two deletes at once, one destroys the heap and the other is told it is gone. */
+    /* One exchange decides: of two deletes at once, one destroys the heap and the other hears it is gone. */
     uint32_t expected = MAGIC_LIVE;
     if (!__atomic_compare_exchange_n(&pHeap->u32Magic, &expected, MAGIC_DEAD, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED)) {

@@ -29,8 +29,8 @@
 #define PH_HAS_TSAN 0
 #endif
 
-/* Counters that only this thread writes, in one instruction where there is one: add, subtract, and count down by
- * one, which tells whether nothing is left. */
+/* Counters that only this thread writes, in one instruction where there is one: add, subtract, and count down
+ * by one, which tells whether nothing is left. */
 #if defined(__x86_64__) && !PH_HAS_TSAN
 #define PH_ADD_TO_MEMORY(counter, n)    __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
 #define PH_SUB_FROM_MEMORY(counter, n)  __asm__("subq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")

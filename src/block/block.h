@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* block.h -- the record of one 2 MiB block: which pages are taken, and by what runs.
  *
- * The record lies outside the block.  It is 192 bytes, and its tags are 128 more that lie apart, so that those
- * of neighbouring blocks are neighbours: 0.625 bytes a page of 4 KiB.
+ * The record lies outside the block.  It is 192 bytes, and its tags are 128 more that lie apart, so that
+ * those of neighbouring blocks are neighbours: 0.625 bytes a page of 4 KiB.
  *
  * Page codes    Three bitmaps give each page one of these meanings:
  *
@@ -160,10 +160,9 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: one word each ------------------------------------------------------- */
 
-/* True if a live run begins at `page` and has `pages` pages: `tags` are those of this page and its neighbours.
- * For up to 64 pages: longer runs are told from it by the loop in ph_block_run_pages.  The tags that follow
- * are those of the next pages; a live run's end is found before the end of its block, so it does not matter
- * whose they are behind that. */
+/* True if a live run begins at `page` and has `pages` pages: `tags` are those of this page and what follows.
+ * For up to 64 pages: for longer ones there is ph_block_run_pages.  A live run's end is found before the end
+ * of its block, so it does not matter whose tags lie behind that. */
 static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, uintptr_t page, size_t pages)
 {
     uint64_t ends = ph_load_relaxed(&tags[0].last) >> (page % 64);

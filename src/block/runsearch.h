@@ -19,8 +19,8 @@ int ph_runsearch_first(const uint64_t *bits, unsigned words, unsigned from, unsi
 int ph_runsearch_stepped(const uint64_t *bits, unsigned words, unsigned from, unsigned step, unsigned length);
 
 /* Length of the longest run, and where one such begins.  No run is longer than `bound`: the search may stop
- * at one of that length.  A run of `known` bits, 0 if none is known, begins at *first: what is known to be long
- * spares the search the shorter ones. */
+ * at one of that length.  A run of `known` bits, 0 if none is known, begins at *first: it spares the search
+ * all shorter ones. */
 unsigned ph_runsearch_longest(const uint64_t *bits, unsigned words, unsigned bound, unsigned known,
                               unsigned *first);
 

@@ -76,8 +76,9 @@ static bool exchange_has_fork_handler(bool value)
     return before;
 }
 
-/* The handlers must be there before the first heap is: a fork in between would leave it unhandled.  Registering
- * them may allocate, and it may be us who serves that: so nothing is held, and the flag is set before. */
+/* The handlers must be there before the first heap is: a fork in between would leave it unhandled.
+ * Registering them may allocate, and it may be us who serves that: so nothing is held, and the flag is set
+ * before. */
 static int register_fork_handler(void)
 {
     if (exchange_has_fork_handler(true))

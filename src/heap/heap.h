@@ -4,8 +4,8 @@
  * Lock order, outermost first.  A thread that holds one may take only later ones:
  *
  *     registry        heap.c     the list of all heaps
- *     purge_turn      heap       one thread at a time gives memory back        (held across system calls:
- *     grow_turn       heap       one thread at a time asks for address space    only their like wait for them)
+ *     purge_turn      heap       one thread at a time gives memory back        (held across system calls,
+ *     grow_turn       heap       one thread at a time asks for address space    only their like wait)
  *     fronts_lock     heap       the list of fronts
  *     a front         front.h    a thread's blocks and magazines; several only with fronts_lock held
  *     attributes.lock heap       labels and flags of single runs
@@ -172,12 +172,12 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
 /* 0 or a public code.  `pages` 0 means whatever its length is. */
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
 
-/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  For the front's own thread. */
-uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
-
 /* The same for a run in another thread's front, when that is shared already.  False: not done, and nothing
  * changed. */
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);
+
+/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  For the front's thread. */
+uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
 
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
 
@@ -239,8 +239,8 @@ static inline void ph_heap_uncharge(pageheap *heap, uint64_t pages)
 
 /* ---- purge.c --------------------------------------------------------------------------- */
 
-/* Give up to `pages` of a front's unused memory back, long holes first (purge_turn held; `own` is the caller's
- * front or NULL, neither held).  Returns pages. */
+/* Give up to `pages` of a front's unused memory back, long holes first (purge_turn held; `own` is the
+ * caller's front or NULL, neither held).  Returns pages. */
 uint64_t ph_front_purge(pageheap *heap, ph_front *front, ph_front *own, uint64_t pages);
 
 /* ---- share.c --------------------------------------------------------------------------- */

@@ -35,8 +35,8 @@ struct ph_front; /* who owns blocks: heap/front.h */
 typedef struct ph_window {
     _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
     ph_block_tags tags[PH_WINDOW_TAGS + PH_BLOCK_WORDS]; /* one more is read by ph_tags_is_run */
-    /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  A block's
-     * record and not the run's own, because it is there for ever (W1). */
+    /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  Their
+     * records and not the runs' own, because those are there for ever (W1). */
     _Atomic(ph_block *) enters, leaves;
     ph_block blocks[PH_WINDOW_BLOCKS];
 } ph_window;
