@@ -201,17 +201,20 @@ static void turn_period(pageheap *heap, uint64_t now_ms)
     ph_store_relaxed(&heap->period_peak_pages, 0); /* the sum that follows begins it anew */
 }
 
-static void tick_front(ph_front *own)
+/* True if it keeps more than it may: magazines that are never full are not looked at elsewhere. */
+static bool tick_front(ph_front *own)
 {
     ph_front_enter(own);
     ph_front_tick_done(own);
+    bool is_over = ph_load_relaxed(&own->cached_pages) > own->cache_limit_pages;
     ph_front_leave(own);
+    return is_over;
 }
 
 void ph_heap_tick(pageheap *heap, ph_front *own)
 {
-    if (own != NULL)
-        tick_front(own);
+    if (own != NULL && tick_front(own))
+        ph_front_relimit(heap, own);
     sample(heap, own);
     uint64_t now_ms = ph_os.now_ms();
     uint64_t due_ms = ph_load_relaxed(&heap->next_tick_ms);

@@ -67,12 +67,34 @@ static void records_are_small(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* Lengths in turn, each for a while, and never so many runs of one that its magazine is full.  Without the
+ * balance the limit alone holds down what is kept: twice the height, and the runs since it was last looked at. */
+static void kept_runs_are_bounded(void **state)
+{
+    (void)state;
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.decay_ms = PAGEHEAP_NEVER;
+    pageheap *heap = pageheap_create(&options);
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    void *runs[14];
+    assert_non_null(heap);
+    for (unsigned turn = 0; turn < 3 * 64; turn++) {
+        size_t pages = 1 + turn % 64;
+        assert_int_equal(pageheap_alloc_many(heap, pages, 0, runs, 14), 14);
+        assert_int_equal(pageheap_free_many(heap, runs, pages, 14), 14);
+        assert_int_equal(pageheap_get_stats(heap, &stats), 0);
+        assert_true(stats.cached_bytes <= 2 * stats.peak_bytes + 64 * 64 * UINT64_C(4096));
+    }
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_heaps_are_small),
         cmocka_unit_test(heaps_are_made_quickly),
         cmocka_unit_test(records_are_small),
+        cmocka_unit_test(kept_runs_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
