@@ -176,7 +176,7 @@ int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
  * changed. */
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);
 
-/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  For the front's thread. */
+/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  Its own thread calls. */
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
 
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
