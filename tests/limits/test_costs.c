@@ -68,7 +68,7 @@ static void records_are_small(void **state)
 }
 
 /* Lengths in turn, each for a while, and never so many runs of one that its magazine is full.  Without the
- * balance the limit alone holds down what is kept: twice the height, and the runs since it was last looked at. */
+ * balance the limit alone holds down what is kept: twice the height, and the runs since the last look. */
 static void kept_runs_are_bounded(void **state)
 {
     (void)state;
