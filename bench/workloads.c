@@ -86,6 +86,7 @@ static const struct workload workloads[] = {
       .pages_max = 31 },
     { .rows = { { "scale-2", "throughput of 2 threads / 1 thread", "x" } },
       .run = workload_scaling,
+      .rounds_max = 5,
       .flags = WORKLOAD_HARNESS,
       .pages_max = 31,
       .live_runs = 1000,
