@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* fast.h -- the hot path: a run out of the calling thread's front, a run into it.
  *
- * It is for heaps with pages of 4 KiB, runs of up to a block (to free, first of all those that begin and end
- * in one word of its record), and a front that nobody else wants; `attention` tells.  Whatever does not fit
- * is left to heap/runs.c, which does the same without haste.  Counts: docs/design/fast-path.md.
+ * It is for heaps with pages of 4 KiB, runs of up to a block (to free, first of all those of up to 64 pages),
+ * and a front that nobody else wants; `attention` tells.  Whatever does not fit is left to heap/runs.c, which
+ * does the same without haste.  Counts: docs/design/fast-path.md.
  */
 #ifndef PH_API_FAST_H
 #define PH_API_FAST_H

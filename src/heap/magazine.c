@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held.
+/* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held, but for roll and
+ * reheat, which enter it.
  *
  * A magazine holds runs of one length.  The hot path pushes and pops on the top one; what is here comes
  * into play when that is full or empty.  Three bounds hold the cache down: pages (cache_limit_pages, set
