@@ -16,7 +16,7 @@ pageheap *pageheap_create(const pageheap_options *options)
     int error = ph_os_setup();
     if (error == 0)
         error = ph_options_resolve(options, &full);
-    pageheap *heap = error == 0 ? ph_heap_create(&full, &error) : NULL;
+    pageheap *heap = error == 0 ? ph_heap_create(&full, &ph_backing_plain, NULL, &error) : NULL;
     errno = heap == NULL ? -error : saved;
     return heap;
 }

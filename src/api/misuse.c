@@ -29,7 +29,8 @@ static void put_number(line *line, uint64_t number, unsigned base)
     put_text(line, digits + at);
 }
 
-int ph_judge(pageheap *heap, int code, const char *call, const void *address, size_t pages)
+static int judge(pageheap *heap, int code, const char *call, const void *address, size_t count,
+                 const char *unit)
 {
     if (PH_LIKELY(code == 0) || !ph_heap_is_valid(heap))
         return code;
@@ -40,12 +41,23 @@ int ph_judge(pageheap *heap, int code, const char *call, const void *address, si
     put_text(&line, "pageheap: ");
     put_text(&line, call);
     put_text(&line, " of ");
-    put_number(&line, pages, 10);
-    put_text(&line, " pages at 0x");
+    put_number(&line, count, 10);
+    put_text(&line, unit);
+    put_text(&line, " at 0x");
     put_number(&line, (uintptr_t)address, 16);
     put_text(&line, ": ");
     put_text(&line, pageheap_strerror(code));
     put_text(&line, "\n");
     ph_os_complain(line.text, line.length);
     ph_os_abort();
+}
+
+int ph_judge(pageheap *heap, int code, const char *call, const void *address, size_t pages)
+{
+    return judge(heap, code, call, address, pages, " pages");
+}
+
+int ph_judge_bytes(pageheap *heap, int code, const char *call, const void *address, size_t bytes)
+{
+    return judge(heap, code, call, address, bytes, " bytes");
 }

@@ -9,5 +9,6 @@
 
 /* Hand `code` on; a refusal is counted, and if the heap wants that to be fatal, one line and the end. */
 int ph_judge(pageheap *heap, int code, const char *call, const void *address, size_t pages);
+int ph_judge_bytes(pageheap *heap, int code, const char *call, const void *address, size_t bytes);
 
 #endif

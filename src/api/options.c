@@ -83,18 +83,16 @@ static bool are_valid(const pageheap_options *options)
     return ph_is_power_of_two(options->page_bytes) && options->page_bytes >= ph_os_facts_now.page_bytes;
 }
 
-/* A newer caller's struct is longer: what we do not know must be zero. */
-static int copy_sized(const pageheap_options *options, pageheap_options *ret_copy)
+int ph_options_copy(void *to, size_t to_bytes, const void *from, uint32_t from_bytes)
 {
-    size_t size = options->struct_bytes;
-    if (size < sizeof options->struct_bytes)
+    const unsigned char *bytes = from;
+    if (from_bytes < sizeof from_bytes)
         return -EINVAL;
-    const unsigned char *bytes = (const unsigned char *)options;
-    for (size_t i = sizeof *ret_copy; i < size; i++) {
+    for (size_t i = to_bytes; i < from_bytes; i++) {
         if (bytes[i] != 0)
             return -EINVAL;
     }
-    memcpy(ret_copy, options, size < sizeof *ret_copy ? size : sizeof *ret_copy);
+    memcpy(to, from, from_bytes < to_bytes ? from_bytes : to_bytes);
     return 0;
 }
 
@@ -119,7 +117,7 @@ int ph_options_resolve(const pageheap_options *options, pageheap_options *ret_fu
 {
     pageheap_options full = PAGEHEAP_OPTIONS_INIT;
     if (options != NULL) {
-        int error = copy_sized(options, &full);
+        int error = ph_options_copy(&full, sizeof full, options, options->struct_bytes);
         if (error != 0 || !are_valid(&full))
             return -EINVAL;
     }

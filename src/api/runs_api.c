@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* runs_api.c -- the public calls on runs: arguments are judged here, then one call down. */
 #include "api/misuse.h"
-#include "api/fast.h"
+#include "heap/fast.h"
 
 #include <errno.h>
 #include <string.h>

@@ -50,6 +50,18 @@
     } while (0)
 #endif
 
+/* Eight bytes that stop whoever runs into them.
+ * x86     int3, one byte: a jump to any byte of it stops (Intel SDM, volume 2, "INT n/INTO/INT3/INT1")
+ * arm64   brk #0, a word (Arm ARM, C6.2, "BRK")
+ * else    zero, which is no instruction on RISC-V (Unprivileged ISA, 1.5) */
+#if defined(__x86_64__) || defined(__i386__)
+#define PH_TRAP_INSTRUCTIONS UINT64_C(0xcccccccccccccccc)
+#elif defined(__aarch64__)
+#define PH_TRAP_INSTRUCTIONS UINT64_C(0xd4200000d4200000)
+#else
+#define PH_TRAP_INSTRUCTIONS UINT64_C(0)
+#endif
+
 /* A cache line on every machine we run on; only speed depends on it. */
 #define PH_LINE_BYTES 64
 

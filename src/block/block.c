@@ -182,10 +182,13 @@ unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uin
     unsigned taken = 0;
     unsigned first = block->longest_first;
     unsigned fitting = block->longest_pages / pages;
-    for (; taken < count && taken < fitting; taken++, first += pages) {
+    bool is_mixed = false;
+    for (; taken < count && taken < fitting && !is_mixed; taken++, first += pages) {
         unsigned clean = occupy(block, first, pages);
         *ret_clean_pages += clean;
-        ret_starts[taken] = (uint16_t)(first | (clean == pages ? PH_START_CLEAN : 0));
+        is_mixed = clean != 0 && clean != pages;
+        ret_starts[taken] =
+            (uint16_t)(first | (clean == pages ? PH_START_CLEAN : 0) | (is_mixed ? PH_START_MIXED : 0));
     }
     if (taken != 0)
         recount_longest(block, block->longest_pages - taken * pages, first);

@@ -125,12 +125,13 @@ int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_
 unsigned ph_block_take(ph_block *block, unsigned first, unsigned pages);
 
 /* Take up to `count` runs of `pages` pages out of a longest hole, lowest first (single pages: out of any).
- * Returns how many, at least one if the hole suffices; *ret_clean_pages of their pages were clean; bit 15 of
- * a start is set if that run is wholly clean. */
+ * Returns how many, at least one if the hole suffices; *ret_clean_pages of their pages were clean; a start
+ * tells whether that run is wholly clean, or mixed: clean in part, which only the last one is. */
 unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uint16_t *ret_starts,
                             unsigned *ret_clean_pages);
 #define PH_START_CLEAN 0x8000u
-#define PH_START_MASK  0x7fffu
+#define PH_START_MIXED 0x4000u
+#define PH_START_MASK  0x3fffu
 
 /* Give the run [first, first + pages) back, which is not live: its pages are unused again, and clean if they
  * read zero. */
@@ -196,6 +197,12 @@ static inline unsigned ph_block_live_pages(const ph_block *block, unsigned page)
 static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned page)
 {
     return (ph_load_relaxed(&block->used[page / 64]) >> (page % 64)) & 1;
+}
+
+static inline bool ph_block_is_clean(const ph_block *block, unsigned page)
+{
+    return !ph_block_is_used(block, page) &&
+           ((ph_load_relaxed(&block->tags[page / 64].last) >> (page % 64)) & 1) != 0;
 }
 
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */

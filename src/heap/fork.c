@@ -38,15 +38,31 @@ static void unlock_turns(pageheap *heap)
     ph_mutex_unlock(&heap->purge_turn);
 }
 
+static void prepare_backing(pageheap *heap)
+{
+    heap->backing->before_fork(heap);
+}
+
+static void settle_backing_of_parent(pageheap *heap)
+{
+    heap->backing->after_fork(heap, false);
+}
+
+static void settle_backing_of_child(pageheap *heap)
+{
+    heap->backing->after_fork(heap, true);
+}
+
 static void before_fork(void)
 {
     ph_registry_lock();
     ph_heap_each(lock_turns);
     ph_heap_each(lock_heap);
     ph_meta_lock();
+    ph_heap_each(prepare_backing);
 }
 
-static void after_fork_in_parent(void)
+static void unlock_all(void)
 {
     ph_meta_unlock();
     ph_heap_each(unlock_heap);
@@ -54,11 +70,18 @@ static void after_fork_in_parent(void)
     ph_registry_unlock();
 }
 
+static void after_fork_in_parent(void)
+{
+    ph_heap_each(settle_backing_of_parent);
+    unlock_all();
+}
+
 static void after_fork_in_child(void)
 {
+    ph_heap_each(settle_backing_of_child);
     ph_heap_each(ph_fronts_after_fork);
     ph_heap_each(ph_heap_balance_after_fork);
-    after_fork_in_parent();
+    unlock_all();
 }
 
 int ph_fork_register(void)

@@ -84,7 +84,7 @@ void ph_front_detach(ph_front *front, ph_block *block)
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - dirty_pages_of(block));
 }
 
-void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages)
+unsigned ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages)
 {
     front->empty_blocks -= block->unused_pages == ph_block_pages(block);
     unsigned clean = ph_block_take(block, first, pages);
@@ -92,6 +92,7 @@ void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pa
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - (pages - clean));
     ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
+    return clean;
 }
 
 /* A front keeps one empty block, so that a program at the edge of one does not bounce; more go to the pool.

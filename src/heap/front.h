@@ -72,6 +72,7 @@ typedef struct ph_front {
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
     uint32_t holds_lock;         /* owner: entered through lock, because it was revoked */
     uint32_t block_pages;        /* set once */
+    bool mixed_is_clean;         /* set once: of the heap's backing */
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     struct pageheap *heap;       /* set once */
@@ -101,6 +102,8 @@ typedef struct ph_front {
     uint32_t drain_from; /* run length at which the next partial drain begins */
     ph_index index;
     ph_kept *tops[PH_BLOCK_PAGES_MAX + 1]; /* of the magazines, by run length; never NULL */
+    struct ph_pieces
+        *pieces; /* exec/pieces.h: code smaller than a page, cut from this front's runs; or NULL */
 } ph_front;
 
 /* The bit of hot_pages that says that the hot run is live: its owner has it, and may give it back. */
@@ -176,8 +179,9 @@ static inline bool ph_front_is_shared(const ph_front *front)
 void ph_front_attach(ph_front *front, ph_block *block);
 void ph_front_detach(ph_front *front, ph_block *block);
 
-/* Take a run that is not yet live; give one back whose mark is clear. */
-void ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages);
+/* Take a run that is not yet live: returns how many of its pages were clean.  Give one back whose mark is
+ * clear. */
+unsigned ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages);
 void ph_front_give(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean);
 
 /* The same for pages that ph_front_take took without charging them to the limit. */
@@ -199,6 +203,12 @@ void ph_front_notify(ph_block *block);
 
 /* Put the block where its numbers say in the index and on the dirty list. */
 void ph_front_refile(ph_front *front, ph_block *block);
+
+/* PH_RUN_CLEAN if a run with so many clean pages counts as clean. */
+static inline uintptr_t ph_front_clean_flag(const ph_front *front, unsigned clean_pages, unsigned pages)
+{
+    return clean_pages == pages || (front->mixed_is_clean && clean_pages != 0) ? PH_RUN_CLEAN : 0;
+}
 
 /* ---- magazines (front held) ------------------------------------------------------------ */
 

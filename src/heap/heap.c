@@ -89,7 +89,8 @@ static int register_fork_handler(void)
     return error;
 }
 
-pageheap *ph_heap_create(const pageheap_options *options, int *ret_error)
+pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *backing,
+                         struct pageheap_exec *code, int *ret_error)
 {
     *ret_error = ph_os_setup();
     if (*ret_error == 0)
@@ -102,6 +103,8 @@ pageheap *ph_heap_create(const pageheap_options *options, int *ret_error)
         return NULL;
     }
     apply_options(heap, options);
+    heap->backing = backing;
+    heap->code = code;
     ph_special_front_init(heap);
     ph_special_init(heap);
     uint64_t now_ms = ph_os.now_ms();

@@ -60,6 +60,22 @@ typedef struct ph_attribute {
 
 #define PH_REGION_PAGES_MAX(heap) ((uint64_t)PH_REGION_BLOCKS_MAX * (heap)->block_pages)
 
+/* What stands behind a heap's addresses: plain memory (backing.c), or two views of code (exec/blocks.c).
+ * "Clean" pages are those that hold no memory: plain ones read zero, those for code cannot be reached and
+ * have to be made ready by whoever takes them.  Each call returns 0 or a negative errno, and has counted its
+ * failures; none is made with a lock held but those of the two fork handlers. */
+typedef struct ph_backing {
+    int (*reserve)(pageheap *heap, size_t bytes, size_t align_bytes, void **ret_base);
+    int (*use)(pageheap *heap, void *base, size_t bytes);     /* all pages clean after that */
+    int (*discard)(pageheap *heap, void *base, size_t bytes); /* pages of nobody's become clean */
+    int (*unmap)(pageheap *heap, void *base, size_t bytes);
+    void (*before_fork)(pageheap *heap); /* every lock of the heap is held */
+    void (*after_fork)(pageheap *heap, bool is_child);
+    uint32_t discard_blocks_max; /* in one call; 0: no bound */
+    bool mixed_is_clean;         /* a run of which some pages are clean counts as clean, not as dirty */
+    bool keeps_regions;          /* regions are not unmapped before the heap is destroyed */
+} ph_backing;
+
 struct pageheap {
     struct pageheap *next; /* registry; first, because the arena links freed records there */
     _Atomic uint64_t id;   /* never used again by another heap; PH_DEAD_HEAP_ID once destroyed */
@@ -71,6 +87,8 @@ struct pageheap {
     uint64_t limit_pages;  /* UINT64_MAX: none */
     uint64_t retain_pages; /* UINT64_MAX: no bound */
     uint64_t reserve_bytes;
+    const ph_backing *backing;
+    struct pageheap_exec *code; /* of which this is the pages; NULL in a heap of plain memory */
 
     ph_mutex lock;
     ph_region *regions; /* lock */
@@ -95,6 +113,7 @@ struct pageheap {
 
     _Atomic uint64_t reserved_bytes, committed_bytes, given_back_bytes, metadata_bytes;
     _Atomic uint64_t failed_os_calls, revocations, region_count, refused_frees;
+    _Atomic int32_t last_os_error; /* positive; of the last call that failed */
 
     ph_front special; /* owns blocks whose runs have attributes, and stands for all that no thread owns */
     struct {
@@ -113,14 +132,21 @@ static inline size_t ph_heap_page_bytes(const pageheap *heap)
 /* Hand a system call's result on, counted if it is a failure. */
 static inline int ph_heap_note(pageheap *heap, int result)
 {
-    if (PH_UNLIKELY(result != 0))
+    if (PH_UNLIKELY(result != 0)) {
         ph_fetch_add_relaxed(&heap->failed_os_calls, 1);
+        ph_store_relaxed(&heap->last_os_error, -result);
+    }
     return result;
 }
 
+/* ---- backing.c ------------------------------------------------------------------------- */
+
+extern const ph_backing ph_backing_plain;
+
 /* ---- heap.c ---------------------------------------------------------------------------- */
 
-pageheap *ph_heap_create(const pageheap_options *options, int *ret_error);
+pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *backing,
+                         struct pageheap_exec *code, int *ret_error);
 void ph_heap_destroy(pageheap *heap);
 bool ph_heap_is_valid(const pageheap *heap);
 /* Call fn for every heap.  Hold the registry. */
@@ -135,6 +161,9 @@ bool ph_heap_id_is_alive(uint64_t id);
 /* Take `blocks` adjacent blocks at a multiple of `align_blocks`; the address of the first, or 0.
  * *ret_clean says whether all of them read zero.  Makes system calls: hold nothing. */
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
+
+/* Take the block at `base`, if it is nobody's and lies, or can come to lie, in a region.  As ph_pool_take. */
+bool ph_pool_take_at(pageheap *heap, uintptr_t base);
 
 /* Give blocks back; their records are initialised and EMPTY. */
 void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks);
@@ -179,11 +208,20 @@ bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, siz
 /* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  Its own thread calls. */
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
 
+/* A free in two steps, for who has something to do to the pages in between.  The run is nobody's but the
+ * caller's from now on: 0 or a public code, as ph_run_free. */
+int ph_run_claim(pageheap *heap, uintptr_t address, uint64_t pages);
+/* Give a claimed run back; `clean`: its pages are clean, all of them. */
+void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean);
+
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
 
 /* `state` is the run's from the start: PH_LARGE_LIVE or PH_LARGE_SPECIAL. */
 uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t state);
 int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages);
+/* The two steps of ph_run_claim and ph_run_return. */
+int ph_large_claim(ph_block *block, uintptr_t address, uint64_t pages);
+void ph_large_return(pageheap *heap, ph_block *head, bool clean);
 /* The run's state was made CACHED by the caller, who thereby frees it. */
 void ph_large_retire(pageheap *heap, ph_block *head);
 /* Give the runs that the front keeps back to the pool until `keep_pages` are left (front held). */
@@ -245,7 +283,7 @@ uint64_t ph_front_purge(pageheap *heap, ph_front *front, ph_front *own, uint64_t
 
 /* ---- share.c --------------------------------------------------------------------------- */
 
-/* The owner of this block is to be shared.  Nothing is held. */
+/* The owner of this block is to be shared, of whatever block if that is NULL.  Nothing is held. */
 void ph_front_make_shared(ph_front *owner, const ph_block *block);
 /* Fronts that nobody has freed into for long are private again.  Nothing is held. */
 void ph_heap_make_private(pageheap *heap, uint64_t now_ms);
@@ -257,6 +295,8 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
 /* Grow or shrink in place: 0, or a code (ENOMEM: not here). */
 int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pages, bool *ret_tail_clean);
 int ph_run_find(uintptr_t address, pageheap_run *ret_run);
+/* The same for runs without attributes, and without a lock: a signal handler may ask. */
+int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run);
 int ph_heap_check(pageheap *heap);
 
 /* ---- fork.c ---------------------------------------------------------------------------- */

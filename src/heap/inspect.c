@@ -39,26 +39,40 @@ static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t a
     return true;
 }
 
-int ph_run_find(uintptr_t address, pageheap_run *ret_run)
+/* The one at `address` without attributes.  *ret_special: the heap that may have one with them, or NULL. */
+static bool find_plain(uintptr_t address, pageheap_run *ret_run, pageheap **ret_special)
 {
-    pageheap_run run = { .heap = NULL };
-    bool found = false;
     ph_block *head = ph_huge_head(address);
     ph_block *block = head != NULL ? head : ph_block_of(address);
     ph_front *owner = ph_owner_at(head != NULL ? ph_block_base(head) : address);
+    *ret_special = NULL;
     if (owner == NULL)
-        return PAGEHEAP_ENOTOURS;
+        return false;
     unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
     bool is_special = owner == &owner->heap->special;
-    run.heap = owner->heap;
+    if (is_special && kind != PH_BLOCK_EMPTY)
+        *ret_special = owner->heap;
     if (kind == PH_BLOCK_BODY)
         block = ph_load_relaxed(&block->head); /* NULL, perhaps: the run was freed this moment */
     if ((kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY) && block != NULL)
-        found = find_long(owner->heap, block, address, &run);
-    else if (kind == PH_BLOCK_PAGES && !is_special && head == NULL)
-        found = find_short(owner, block, address, &run);
-    if (!found && is_special && kind != PH_BLOCK_EMPTY)
-        found = ph_special_find(owner->heap, address, &run);
+        return find_long(owner->heap, block, address, ret_run);
+    return kind == PH_BLOCK_PAGES && !is_special && head == NULL &&
+           find_short(owner, block, address, ret_run);
+}
+
+int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap *special;
+    return find_plain(address, ret_run, &special) ? 0 : PAGEHEAP_ENOTOURS;
+}
+
+int ph_run_find(uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap_run run;
+    pageheap *special;
+    bool found = find_plain(address, &run, &special);
+    if (!found && special != NULL)
+        found = ph_special_find(special, address, &run);
     if (!found)
         return PAGEHEAP_ENOTOURS;
     *ret_run = run;

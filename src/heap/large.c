@@ -178,13 +178,34 @@ void ph_large_retire(pageheap *heap, ph_block *head)
         ph_front_relimit(heap, front);
 }
 
-int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
+/* The run is the caller's from now on, in this state. */
+static int take_from_caller(ph_block *head, uintptr_t address, uint64_t pages, uint32_t state)
 {
+    uint32_t expected = PH_LARGE_LIVE;
     if (address % PH_BLOCK_BYTES != 0 || (pages != 0 && pages != ph_load_relaxed(&head->large.pages)))
         return PAGEHEAP_EBADRUN;
-    uint32_t expected = PH_LARGE_LIVE;
-    if (!ph_cas_acq_rel(&head->large.state, &expected, PH_LARGE_CACHED)) /* pairs with enliven */
+    return ph_cas_acq_rel(&head->large.state, &expected, state) ? 0
+                                                                : PAGEHEAP_EBADRUN; /* pairs with enliven */
+}
+
+int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)
+{
+    int code = take_from_caller(head, address, pages, PH_LARGE_CACHED);
+    if (code == 0)
+        ph_large_retire(heap, head);
+    return code;
+}
+
+int ph_large_claim(ph_block *block, uintptr_t address, uint64_t pages)
+{
+    if (ph_load_acquire(&block->kind) != PH_BLOCK_LARGE) /* pairs with form_run */
         return PAGEHEAP_EBADRUN;
+    return take_from_caller(block, address, pages, PH_LARGE_SPECIAL);
+}
+
+void ph_large_return(pageheap *heap, ph_block *head, bool clean)
+{
+    head->large.clean = clean;
+    ph_store_release(&head->large.state, PH_LARGE_CACHED); /* pairs with the compare-and-swap in free */
     ph_large_retire(heap, head);
-    return 0;
 }

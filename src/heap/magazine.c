@@ -225,13 +225,15 @@ static unsigned refill_count(ph_front *front, unsigned pages)
     return (unsigned)ph_min_u64(count, 1 + ph_min_u64(room, most_pages) / pages);
 }
 
-static uintptr_t address_of(const ph_block *block, uint16_t start)
+static uintptr_t address_of(const ph_front *front, const ph_block *block, uint16_t start)
 {
     uintptr_t page = start & PH_START_MASK;
-    return (ph_block_base(block) + (page << block->page_log2)) | (start & PH_START_CLEAN ? PH_RUN_CLEAN : 0);
+    unsigned clean_starts = front->mixed_is_clean ? PH_START_CLEAN | PH_START_MIXED : PH_START_CLEAN;
+    return (ph_block_base(block) + (page << block->page_log2)) | (start & clean_starts ? PH_RUN_CLEAN : 0);
 }
 
-/* Cut several runs from one block: the lowest is the answer, the others are kept with the next on top. */
+/* Cut several runs from one block: the lowest is the answer, the others are kept with the next on top.  But a
+ * mixed run is never kept: which of its pages are clean would be forgotten. */
 static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, unsigned count)
 {
     uint16_t starts[REFILL_RUNS_MAX];
@@ -243,12 +245,17 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     ph_bump_relaxed(&front->dirty_pages, (uint64_t)clean - (uint64_t)taken * pages);
     ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
+    if (starts[taken - 1] & PH_START_MIXED) {
+        uint16_t mixed = starts[taken - 1];
+        starts[taken - 1] = starts[0];
+        starts[0] = mixed;
+    }
     for (unsigned i = taken; i-- > 1;) {
-        uintptr_t run = address_of(block, starts[i]);
+        uintptr_t run = address_of(front, block, starts[i]);
         if (!keep(front, block, starts[i] & PH_START_MASK, run, pages))
             give_kept(front, run, pages);
     }
-    return address_of(block, starts[0]);
+    return address_of(front, block, starts[0]);
 }
 
 uintptr_t ph_front_cut(ph_front *front, unsigned pages)

@@ -63,7 +63,8 @@ static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_
     return ph_runsearch_first(region->untaken, PH_BLOCK_WORDS, 0, blocks);
 }
 
-/* The blocks change hands: out of the pool's numbers.  True if all of them read zero. */
+/* The blocks change hands: out of the pool's numbers.  True if all of them are clean, or, where that counts
+ * as clean, some. */
 static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned blocks)
 {
     uint64_t dirty_pages = 0;
@@ -77,7 +78,7 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
     bits_clear(region->dirty, first, blocks);
     if (dirty_pages != 0)
         ph_fetch_sub_relaxed(&heap->pool_dirty_pages, dirty_pages);
-    return dirty_pages == 0;
+    return dirty_pages <= (heap->backing->mixed_is_clean ? (uint64_t)blocks * heap->block_pages - 1 : 0);
 }
 
 /* Adjacent blocks that the caller has claimed: where they begin, and whether all of them read zero. */
@@ -138,11 +139,11 @@ static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
     unsigned goal = end + ahead > region->blocks ? region->blocks : end + ahead;
     uintptr_t from = block_address(region, committed);
     size_t bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
-    int error = ph_heap_note(heap, ph_os.use((void *)from, bytes));
+    int error = heap->backing->use(heap, (void *)from, bytes);
     if (error != 0 && goal > end) {
         goal = end; /* ask for no more than is needed */
         bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
-        error = ph_heap_note(heap, ph_os.use((void *)from, bytes));
+        error = heap->backing->use(heap, (void *)from, bytes);
     }
     if (error != 0)
         return error;
@@ -160,7 +161,7 @@ static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
 
 static void advise_huge_pages(pageheap *heap, uintptr_t base, size_t bytes)
 {
-    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT)
+    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT || heap->code != NULL)
         return;
     bool wanted = heap->huge_pages == PAGEHEAP_HUGE_ALWAYS;
     (void)ph_heap_note(heap, ph_os.advise((void *)base, bytes, wanted ? PH_ADVICE_HUGE : PH_ADVICE_NOHUGE));
@@ -175,19 +176,13 @@ static int reserve_region(pageheap *heap, unsigned blocks, unsigned align_blocks
     uint64_t align = (uint64_t)align_blocks * PH_BLOCK_BYTES;
     uint64_t bytes = ph_max_u64(heap->reserve_bytes, needed);
     void *base;
-    int error = -ENOMEM;
-    /* At a multiple of its own size, so that runs with the largest alignments fit; for that alone, less
-     * would do. */
-    if (ph_is_power_of_two(bytes))
-        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, ph_max_u64(align, bytes), &base));
-    if (error != 0)
-        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, align, &base));
+    int error = heap->backing->reserve(heap, bytes, align, &base);
     for (unsigned i = 0; error != 0 && i < 2; i++) {
         uint64_t less = ph_max_u64(smaller_bytes[i], needed);
         if (less >= bytes)
             continue;
         bytes = less;
-        error = ph_heap_note(heap, ph_os_reserve_aligned(bytes, align, &base));
+        error = heap->backing->reserve(heap, bytes, align, &base);
     }
     if (error != 0)
         return error;
@@ -222,7 +217,7 @@ static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
     return 0;
 
 undo_reservation:
-    (void)ph_heap_note(heap, ph_os.unmap((void *)base, bytes));
+    (void)heap->backing->unmap(heap, (void *)base, bytes);
 undo_record:
     ph_meta_free(region, sizeof *region);
     return error;
@@ -271,12 +266,44 @@ uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, b
     return base;
 }
 
+/* The region that holds `base`, or NULL (heap's lock held). */
 static ph_region *region_of(pageheap *heap, uintptr_t base)
 {
     ph_region *region = heap->regions;
-    while (base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
+    while (region != NULL && base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
         region = region->next;
     return region;
+}
+
+/* 1: claimed.  0: somebody has it.  -1: no region holds it. */
+static int claim_at(pageheap *heap, uintptr_t base, place *ret_place)
+{
+    ph_mutex_lock(&heap->lock);
+    ph_region *region = region_of(heap, base);
+    int result = region == NULL ? -1 : 0;
+    if (region != NULL) {
+        unsigned b = (unsigned)((base - region->base) / PH_BLOCK_BYTES);
+        result = bit_is_set(region->untaken, b);
+        if (result != 0)
+            *ret_place = (place){ region, b, claim(heap, region, b, 1) };
+    }
+    ph_mutex_unlock(&heap->lock);
+    return result;
+}
+
+bool ph_pool_take_at(pageheap *heap, uintptr_t base)
+{
+    place where;
+    ph_mutex_lock(&heap->grow_turn);
+    int claimed = claim_at(heap, base, &where);
+    while (claimed < 0 && add_region(heap, 1, 1) == 0)
+        claimed = claim_at(heap, base, &where);
+    if (claimed > 0 && commit_up_to(heap, where.region, where.first + 1) != 0) {
+        unclaim(heap, &where, 1);
+        claimed = 0;
+    }
+    ph_mutex_unlock(&heap->grow_turn);
+    return claimed > 0;
 }
 
 void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks)
@@ -298,6 +325,8 @@ void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks)
 static unsigned claim_dirty(pageheap *heap, uint64_t pages, place *ret_place)
 {
     uint64_t wanted = ph_div_ceil(pages, heap->block_pages);
+    if (heap->backing->discard_blocks_max != 0)
+        wanted = ph_min_u64(wanted, heap->backing->discard_blocks_max);
     unsigned blocks = 0;
     ph_mutex_lock(&heap->lock);
     for (ph_region *region = heap->regions; region != NULL && blocks == 0; region = region->next) {
@@ -324,7 +353,7 @@ uint64_t ph_pool_purge(pageheap *heap, uint64_t pages)
             break;
         uintptr_t base = block_address(where.region, where.first);
         size_t bytes = (size_t)blocks * PH_BLOCK_BYTES;
-        int error = ph_heap_note(heap, ph_os.advise((void *)base, bytes, PH_ADVICE_DISCARD));
+        int error = heap->backing->discard(heap, (void *)base, bytes);
         for (unsigned i = 0; i < blocks && error == 0; i++) {
             uintptr_t address = base + i * PH_BLOCK_BYTES;
             ph_block *block = ph_block_of_ours(address);
@@ -371,7 +400,7 @@ static bool unmap_region(pageheap *heap, ph_region *region)
 {
     size_t bytes = (size_t)region->blocks * PH_BLOCK_BYTES;
     forget_records(region);
-    if (ph_heap_note(heap, ph_os.unmap((void *)region->base, bytes)) != 0) {
+    if (heap->backing->unmap(heap, (void *)region->base, bytes) != 0) {
         for (unsigned b = 0; b < region->committed_blocks; b++)
             become_empty(heap, ph_block_of_ours(block_address(region, b)));
         return false;
@@ -385,6 +414,8 @@ static bool unmap_region(pageheap *heap, ph_region *region)
 void ph_pool_shrink(pageheap *heap)
 {
     ph_region *kept = NULL; /* regions that the system would not unmap */
+    if (heap->backing->keeps_regions)
+        return;
     ph_mutex_lock(&heap->grow_turn);
     for (ph_region *region; (region = unlink_unused_region(heap)) != NULL;) {
         if (unmap_region(heap, region)) {
@@ -413,8 +444,8 @@ void ph_pool_unmap_all(pageheap *heap)
         heap->regions = region->next;
         if (!unmap_region(heap, region)) {
             /* The limit of mappings: the address space is lost, the memory is not. */
-            (void)ph_os.advise((void *)region->base, (size_t)region->committed_blocks * PH_BLOCK_BYTES,
-                               PH_ADVICE_DISCARD);
+            (void)heap->backing->discard(heap, (void *)region->base,
+                                         (size_t)region->committed_blocks * PH_BLOCK_BYTES);
             forget_records(region);
         }
         ph_meta_free(region, sizeof *region);

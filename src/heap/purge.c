@@ -23,6 +23,11 @@ typedef struct batch {
     uint64_t pages;
 } batch;
 
+static bool is_full(const batch *batch, uint64_t want_pages)
+{
+    return batch->count == EXTENTS_AT_A_TIME || batch->pages >= want_pages;
+}
+
 /* Take the block's dirty holes of at least `min_pages` as if for a caller, so that nobody else does. */
 static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, uint64_t want_pages,
                         batch *batch)
@@ -30,12 +35,12 @@ static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, ui
     uint64_t dirty[PH_BLOCK_WORDS];
     ph_block_dirty_bits(block, dirty);
     int first = 0;
-    while (batch->count < EXTENTS_AT_A_TIME && batch->pages < want_pages) {
+    while (!is_full(batch, want_pages)) {
         first = ph_runsearch_first(dirty, ph_block_words(block), (unsigned)first, min_pages);
         if (first < 0)
             break;
         unsigned pages = ph_runsearch_upward(dirty, ph_block_words(block), (unsigned)first);
-        ph_front_take(front, block, (unsigned)first, pages);
+        (void)ph_front_take(front, block, (unsigned)first, pages);
         batch->extents[batch->count++] = (extent){ block, (unsigned)first, pages };
         batch->pages += pages;
         first += (int)pages;
@@ -44,19 +49,24 @@ static void gather_from(ph_front *front, ph_block *block, unsigned min_pages, ui
     }
 }
 
-static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, uint64_t *blocks_left,
-                   batch *batch)
+/* A block that may have more stays the first, unless the system would not take what it had. */
+static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, bool goes_on,
+                   uint64_t *blocks_left, batch *batch)
 {
     batch->count = 0;
     batch->pages = 0;
     for (unsigned i = 0; i < BLOCKS_AT_A_TIME; i++) {
         ph_block *block = front->dirty_first;
-        if (block == NULL || *blocks_left == 0 || batch->count == EXTENTS_AT_A_TIME ||
-            batch->pages >= want_pages)
+        if (block == NULL || *blocks_left == 0)
             break;
-        --*blocks_left;
         gather_from(front, block, min_pages, want_pages, batch);
-        ph_front_rotate_dirty(front, block);
+        bool has_more = is_full(batch, want_pages);
+        if (!has_more || goes_on) {
+            --*blocks_left;
+            ph_front_rotate_dirty(front, block);
+        }
+        if (has_more)
+            break;
     }
 }
 
@@ -82,7 +92,7 @@ static uint64_t discard_batch(pageheap *heap, const batch *batch, ph_front *own)
         const extent *e = &batch->extents[i];
         uintptr_t base = ph_block_base(e->block) + ((uintptr_t)e->first << heap->page_log2);
         size_t bytes = (size_t)e->pages << heap->page_log2;
-        bool clean = ph_heap_note(heap, ph_os.advise((void *)base, bytes, PH_ADVICE_DISCARD)) == 0;
+        bool clean = heap->backing->discard(heap, (void *)base, bytes) == 0;
         give_extent(e, clean, own);
         given += clean ? e->pages : 0;
     }
@@ -94,13 +104,16 @@ uint64_t ph_front_purge(pageheap *heap, ph_front *front, ph_front *own, uint64_t
     uint64_t given = 0;
     for (unsigned min_pages = LONG_EXTENT_PAGES; given < pages; min_pages = 1) {
         uint64_t blocks_left = ph_load_relaxed(&front->block_count);
+        bool is_refused = false;
         while (given < pages && blocks_left > 0) {
             batch batch;
             ph_front_hold(front, own);
-            gather(front, min_pages, pages - given, &blocks_left, &batch);
+            gather(front, min_pages, pages - given, is_refused, &blocks_left, &batch);
             bool is_done = front->dirty_first == NULL && batch.count == 0;
             ph_front_release(front, own);
-            given += discard_batch(heap, &batch, own);
+            uint64_t discarded = discard_batch(heap, &batch, own);
+            given += discarded;
+            is_refused = discarded == 0;
             if (is_done)
                 break;
         }

@@ -87,9 +87,7 @@ static bool extend(held_run *held, unsigned more_pages, bool *ret_clean)
     ph_block_unused_bits(held->block, unused);
     if (ph_runsearch_upward(unused, ph_block_words(held->block), end) < more_pages)
         return false;
-    unsigned clean_before = held->block->clean_pages;
-    ph_front_take(held->owner, held->block, end, more_pages);
-    *ret_clean = clean_before - held->block->clean_pages == more_pages;
+    *ret_clean = ph_front_take(held->owner, held->block, end, more_pages) == more_pages;
     ph_block_uncut_after(held->block, end - 1);
     return true;
 }

@@ -116,8 +116,9 @@ static uintptr_t cut_aligned(ph_front *front, unsigned pages, unsigned align_pag
     int first = ph_block_find_aligned(block, pages, align_pages);
     if (first < 0)
         return 0;
-    ph_front_take(front, block, (unsigned)first, pages);
-    return ph_block_base(block) + ((uintptr_t)first << front->page_log2);
+    unsigned clean = ph_front_take(front, block, (unsigned)first, pages);
+    uintptr_t run = ph_block_base(block) + ((uintptr_t)first << front->page_log2);
+    return run | ph_front_clean_flag(front, clean, pages);
 }
 
 /* The front is held: a run becomes live. */
@@ -242,23 +243,28 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     return code;
 }
 
+/* The owner is to have this run back, whose mark we have cleared.  We are inside our own front (F6). */
+static void give_remote(ph_front *mine, ph_front *owner, ph_block *block, unsigned page, unsigned pages)
+{
+    /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the block
+     * off its stack. */
+    atomic_fetch_or(&block->remote[page / 64], UINT64_C(1) << (page % 64));
+    if (atomic_load(&block->pending) == 0)
+        ph_front_notify(block);
+    ph_bump_relaxed(&mine->remote_free_calls, 1);
+    ph_bump_relaxed(&mine->remote_free_pages, pages);
+    if (ph_load_relaxed(&owner->foreign_calls) == 0)
+        ph_store_relaxed(&owner->foreign_calls, 1);
+}
+
 /* Free a run of another thread's block.  We are inside our own front, which keeps `owner` shared (F6). */
 static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
 {
     unsigned page = ph_block_page(block, address);
-    uint64_t bit = UINT64_C(1) << (page % 64);
     unsigned length = length_of(block, page, pages);
     if (length == 0 || !ph_block_unmark(block, page, true)) /* another thread freed it this moment, perhaps */
         return PAGEHEAP_EBADRUN;
-    /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the block
-     * off its stack. */
-    atomic_fetch_or(&block->remote[page / 64], bit);
-    if (atomic_load(&block->pending) == 0)
-        ph_front_notify(block);
-    ph_bump_relaxed(&mine->remote_free_calls, 1);
-    ph_bump_relaxed(&mine->remote_free_pages, length);
-    if (ph_load_relaxed(&owner->foreign_calls) == 0)
-        ph_store_relaxed(&owner->foreign_calls, 1);
+    give_remote(mine, owner, block, page, length);
     return 0;
 }
 
@@ -350,4 +356,108 @@ static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pa
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages)
 {
     return free_run(heap, ph_front_mine(heap), address, pages);
+}
+
+/* ---- a free in two steps --------------------------------------------------------------- */
+
+/* The run, if it is one, is no longer live (owner held). */
+static int claim_held(ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
+{
+    unsigned page = ph_block_page(block, address);
+    if (length_of(block, page, pages) == 0 || ph_front_is_hot(owner, address) ||
+        !ph_block_unmark(block, page, ph_front_is_shared(owner)))
+        return PAGEHEAP_EBADRUN;
+    if (ph_load_relaxed(&owner->hot_run) == address)
+        ph_front_forget_hot(owner);
+    return 0;
+}
+
+static int claim_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
+                         bool *ret_moved)
+{
+    unsigned page = ph_block_page(block, address);
+    ph_front_enter(mine);
+    bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
+    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner || !is_shared;
+    bool is_claimed = !*ret_moved && length_of(block, page, pages) != 0 && ph_block_unmark(block, page, true);
+    ph_front_leave(mine);
+    if (!is_shared)
+        ph_front_make_shared(owner, block);
+    return is_claimed ? 0 : PAGEHEAP_EBADRUN;
+}
+
+int ph_run_claim(pageheap *heap, uintptr_t address, uint64_t pages)
+{
+    ph_front *mine = ph_front_mine(heap);
+    if (address % ph_heap_page_bytes(heap) != 0 || pages == 0)
+        return PAGEHEAP_EINVAL;
+    ph_block *block = ph_block_of(address);
+    for (;;) {
+        bool moved = false;
+        int code;
+        ph_front *owner = ph_owner_at(address);
+        if (owner == NULL || owner->heap != heap)
+            return PAGEHEAP_ENOTOURS;
+        if (owner == &heap->special)
+            return ph_large_claim(block, address, pages);
+        if (owner != mine && mine != NULL) {
+            code = claim_foreign(mine, owner, block, address, pages, &moved);
+        } else {
+            ph_front_hold(owner, mine);
+            moved = ph_load_relaxed(ph_owner_of(block)) != owner;
+            code = moved ? 0 : claim_held(owner, block, address, pages);
+            ph_front_release(owner, mine);
+        }
+        if (!moved)
+            return code;
+    }
+}
+
+static bool return_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
+{
+    ph_front_enter(mine);
+    bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
+    bool is_done = is_shared && ph_load_relaxed(ph_owner_of(block)) == owner;
+    if (is_done)
+        give_remote(mine, owner, block, ph_block_page(block, address), (unsigned)pages);
+    ph_front_leave(mine);
+    if (!is_shared)
+        ph_front_make_shared(owner, block);
+    return is_done;
+}
+
+static bool return_held(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
+                        bool clean)
+{
+    unsigned page = ph_block_page(block, address);
+    ph_front_hold(owner, mine);
+    bool is_done = ph_load_relaxed(ph_owner_of(block)) == owner;
+    if (is_done && owner == mine && !clean) {
+        retire(owner, block, address, page, (unsigned)pages);
+    } else if (is_done) {
+        ph_bump_relaxed(&owner->free_calls, 1);
+        ph_front_give(owner, block, page, (unsigned)pages, clean);
+    }
+    ph_front_release(owner, mine);
+    return is_done;
+}
+
+void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean)
+{
+    ph_front *mine = ph_front_mine(heap);
+    ph_block *block = ph_block_of_ours(address);
+    bool is_done = false;
+    if (ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE) {
+        ph_large_return(heap, block, clean);
+        return;
+    }
+    if (mine != NULL)
+        restock(heap, mine, (unsigned)pages);
+    while (!is_done) {
+        ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with ph_front_attach */
+        if (owner == mine || mine == NULL || clean)
+            is_done = return_held(mine, owner, block, address, pages, clean);
+        else
+            is_done = return_foreign(mine, owner, block, address, pages);
+    }
 }

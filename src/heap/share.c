@@ -18,7 +18,8 @@ void ph_front_share(ph_front *front)
 void ph_front_make_shared(ph_front *owner, const ph_block *block)
 {
     ph_front_lock(owner);
-    if (ph_load_relaxed(ph_owner_of(block)) == owner && !ph_front_is_shared(owner)) {
+    bool is_its = block == NULL || ph_load_relaxed(ph_owner_of(block)) == owner;
+    if (is_its && !ph_front_is_shared(owner)) {
         ph_front_share(owner);
         ph_store_relaxed(&owner->foreign_calls, 0);
         ph_bump_relaxed(&owner->foreign_events, 1);

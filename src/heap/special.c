@@ -59,7 +59,7 @@ static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
     ph_block *block = ph_index_best(&front->index, safe < heap->block_pages ? safe : heap->block_pages);
     int first = block == NULL ? -1 : ph_block_find_aligned(block, pages, align_pages);
     if (first >= 0) {
-        ph_front_take(front, block, (unsigned)first, pages);
+        (void)ph_front_take(front, block, (unsigned)first, pages);
         ph_block_mark(block, (unsigned)first, false);
         (void)ph_front_count_alloc(front);
         run = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);

@@ -114,6 +114,7 @@ static void front_init(ph_front *front, pageheap *heap)
     front->heap = heap;
     front->page_log2 = heap->page_log2;
     front->block_pages = heap->block_pages;
+    front->mixed_is_clean = heap->backing->mixed_is_clean;
     front->cache_limit_pages = 64;
     uint32_t attention = ph_os_facts_now.has_barrier ? 0 : PH_FENCED;
     attention |= heap->page_log2 == PH_PAGE_LOG2_MIN ? 0 : PH_ODD_PAGES;

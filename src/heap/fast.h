@@ -5,8 +5,8 @@
  * and a front that nobody else wants; `attention` tells.  Whatever does not fit is left to heap/runs.c, which
  * does the same without haste.  Counts: docs/design/fast-path.md.
  */
-#ifndef PH_API_FAST_H
-#define PH_API_FAST_H
+#ifndef PH_HEAP_FAST_H
+#define PH_HEAP_FAST_H
 
 #include "heap/heap.h"
 
@@ -110,6 +110,19 @@ static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, 
         return false;
     ph_block_tags *tags = &window->tags[PH_FAST_TAGS(page)];
     return PH_LIKELY(ph_tags_is_run(tags, page, pages)) && ph_fast_keep(front, tags, address, page, pages);
+}
+
+/* True if this is a live run of this thread's, of up to 64 pages or the hot one (front entered). */
+static PH_ALWAYS_INLINE bool ph_fast_is_mine(const ph_front *front, uintptr_t address, size_t pages)
+{
+    uintptr_t page = ph_fast_page(address);
+    if (address == ph_load_relaxed(&front->hot_run))
+        return ph_load_relaxed(&front->hot_pages) == (pages | PH_HOT_OUT);
+    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
+        return false;
+    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
+    return window != NULL && ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) == front &&
+           ph_tags_is_run(&window->tags[PH_FAST_TAGS(page)], page, pages);
 }
 
 /* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.

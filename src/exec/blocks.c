@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* blocks.c -- the memory behind an executable heap's pages: mapped by the block, guarded by the page.
+ *
+ * A block gets its two views when its first page is handed out.  All its pages are guarded then: a jump there
+ * faults, and they hold no memory.  A page that is handed out loses its guard and is filled with traps; one
+ * whose memory is given back is guarded again, and a block whose memory is given back whole is unmapped.
+ *
+ * Guards by the page need a kernel that makes them without splitting the mapping and in shared memory (Linux
+ * 6.15).  Without them a block is filled with traps whole, and goes back whole.
+ */
+#include "exec/code.h"
+
+#include "block/runsearch.h"
+
+bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx)
+{
+    size_t block = (rx - code->rx_base) >> PH_BLOCK_LOG2;
+    return (ph_load_acquire(&code->mapped[block / 64]) >> (block % 64)) & 1; /* pairs with map_block */
+}
+
+static void set_mapped(pageheap_exec *code, uintptr_t rx, bool is_mapped)
+{
+    size_t block = (rx - code->rx_base) >> PH_BLOCK_LOG2;
+    if (is_mapped)
+        ph_fetch_or_acq_rel(&code->mapped[block / 64], UINT64_C(1) << (block % 64)); /* with is_mapped */
+    else
+        ph_fetch_and_acq_rel(&code->mapped[block / 64], ~(UINT64_C(1) << (block % 64)));
+    ph_fetch_add_relaxed(&code->mapped_blocks, is_mapped ? 1 : (uint64_t)0 - 1);
+}
+
+static int advise(pageheap_exec *code, uintptr_t rx, size_t bytes, enum ph_advice advice)
+{
+    return ph_code_note(code, ph_os.advise((void *)rx, bytes, advice));
+}
+
+/* ---- mapping (map_turn held) -------------------------------------------------------------- */
+
+/* No page of the block can be run into: they are guarded, or full of traps. */
+static int secure_block(pageheap_exec *code, uintptr_t rx)
+{
+    if (code->uses_guards)
+        return advise(code, rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
+    int error = ph_code_fill(code, rx, PH_BLOCK_BYTES);
+    if (error == 0 && code->wants_huge) {
+        if (code->rw_delta != 0)
+            (void)ph_code_note(code, ph_code_os.collapse(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+        (void)ph_code_note(code, ph_code_os.collapse((void *)rx, PH_BLOCK_BYTES));
+    }
+    return error;
+}
+
+static void unmap_views(pageheap_exec *code, uintptr_t rx)
+{
+    (void)ph_code_note(code, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
+    if (code->rw_delta != 0)
+        (void)ph_code_note(code, ph_code_os.hide((void *)(rx + code->rw_delta), PH_BLOCK_BYTES));
+}
+
+static int map_block(pageheap_exec *code, uintptr_t rx, bool *ret_is_new)
+{
+    *ret_is_new = false;
+    if (ph_code_is_mapped(code, rx))
+        return 0;
+    int error = ph_code_backend(code)->map(code, rx, rx + code->rw_delta);
+    if (error != 0)
+        return error;
+    if (ph_code_backend(code)->has_rw && code->fork_policy != PAGEHEAP_EXEC_FORK_SHARE)
+        error = ph_code_note(code, ph_code_os.keep_from_child(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+    if (error == 0)
+        error = secure_block(code, rx);
+    if (error != 0) {
+        unmap_views(code, rx);
+        return error;
+    }
+    set_mapped(code, rx, true);
+    *ret_is_new = true;
+    return 0;
+}
+
+static int map_blocks(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    int error = 0;
+    uintptr_t first = rx & ~(uintptr_t)(PH_BLOCK_BYTES - 1);
+    for (uintptr_t block = first; block < rx + bytes && error == 0; block += PH_BLOCK_BYTES) {
+        bool is_new;
+        if (ph_code_is_mapped(code, block))
+            continue;
+        ph_mutex_lock(&code->map_turn);
+        error = map_block(code, block, &is_new);
+        ph_mutex_unlock(&code->map_turn);
+        if (is_new && code->hooks.block_mapped != NULL)
+            code->hooks.block_mapped(code->hooks.ctx, (const void *)block, PH_BLOCK_BYTES);
+    }
+    return error;
+}
+
+int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    int error = map_blocks(code, rx, bytes);
+    if (error != 0 || !code->uses_guards)
+        return error;
+    error = advise(code, rx, bytes, PH_ADVICE_UNGUARD);
+    if (error == 0)
+        error = ph_code_fill(code, rx, bytes);
+    if (error != 0)
+        (void)advise(code, rx, bytes, PH_ADVICE_GUARD);
+    return error;
+}
+
+/* ---- giving back -------------------------------------------------------------------------- */
+
+/* The memory of pages that are nobody's goes back; they stay, guarded. */
+static int discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    if (!code->uses_guards)
+        return -ENOTSUP;
+    int error = advise(code, rx, bytes, PH_ADVICE_GUARD); /* of private memory, this gives it back */
+    if (error == 0 && ph_code_backend(code)->is_shared)
+        (void)ph_code_note(code, ph_code_os.remove(ph_code_rw(code, rx), bytes));
+    return error;
+}
+
+/* Once the rx view is gone the block counts as unmapped, whatever becomes of the other: the next map puts its
+ * own in the place of both. */
+static int discard_block(pageheap_exec *code, uintptr_t rx)
+{
+    ph_mutex_lock(&code->map_turn);
+    bool was_mapped = ph_code_is_mapped(code, rx);
+    int error = was_mapped ? ph_code_note(code, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES)) : 0;
+    if (was_mapped && error == 0) {
+        set_mapped(code, rx, false);
+        if (code->rw_delta != 0)
+            (void)ph_code_note(code, ph_code_os.hide(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+    }
+    ph_mutex_unlock(&code->map_turn);
+    if (was_mapped && error == 0 && code->hooks.block_unmapped != NULL)
+        code->hooks.block_unmapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
+    return error;
+}
+
+/* ---- what the heap asks for --------------------------------------------------------------- */
+
+/* Regions are cut from the one reservation, from below. */
+static int code_reserve(pageheap *heap, size_t bytes, size_t align_bytes, void **ret_base)
+{
+    pageheap_exec *code = heap->code;
+    if (align_bytes > PH_BLOCK_BYTES || bytes > code->reserved_bytes - code->carved_bytes)
+        return -ENOMEM;
+    *ret_base = (void *)(code->rx_base + code->carved_bytes);
+    code->carved_bytes += bytes;
+    return 0;
+}
+
+static int code_use(pageheap *heap, void *base, size_t bytes)
+{
+    (void)heap;
+    (void)base;
+    (void)bytes;
+    return 0; /* as soon as a page is handed out: ph_code_ready */
+}
+
+static int code_discard(pageheap *heap, void *base, size_t bytes)
+{
+    pageheap_exec *code = heap->code;
+    if (!ph_code_is_live(code))
+        return -EACCES;
+    if (bytes == PH_BLOCK_BYTES)
+        return discard_block(code, (uintptr_t)base);
+    return discard_pages(code, (uintptr_t)base, bytes);
+}
+
+/* At the end only, and then the whole reservation is unmapped. */
+static int code_unmap(pageheap *heap, void *base, size_t bytes)
+{
+    (void)heap;
+    (void)base;
+    (void)bytes;
+    return 0;
+}
+
+const ph_backing ph_backing_code = {
+    .reserve = code_reserve,
+    .use = code_use,
+    .discard = code_discard,
+    .unmap = code_unmap,
+    .before_fork = ph_code_before_fork,
+    .after_fork = ph_code_after_fork,
+    .discard_blocks_max = 1,
+    .mixed_is_clean = true,
+    .keeps_regions = true,
+};
+
+/* ---- after fork --------------------------------------------------------------------------- */
+
+static void guard_block(pageheap_exec *code, const ph_block *block)
+{
+    uint64_t unused[PH_BLOCK_WORDS], dirty[PH_BLOCK_WORDS];
+    ph_block_unused_bits(block, unused);
+    ph_block_dirty_bits(block, dirty);
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        unused[w] &= ~dirty[w];
+    unsigned words = ph_block_words(block);
+    unsigned pages = 0;
+    int first = 0;
+    while ((unsigned)first + pages < ph_block_pages(block) &&
+           (first = ph_runsearch_first(unused, words, (unsigned)first + pages, 1)) >= 0) {
+        pages = ph_runsearch_upward(unused, words, (unsigned)first);
+        (void)advise(code, ph_block_base(block) + ((uintptr_t)first << code->page_log2),
+                     (size_t)pages << code->page_log2, PH_ADVICE_GUARD);
+    }
+}
+
+void ph_code_guard_again(pageheap_exec *code)
+{
+    for (uintptr_t at = 0; code->uses_guards && at < code->reserved_bytes; at += PH_BLOCK_BYTES) {
+        const ph_block *block = ph_block_of(code->rx_base + at);
+        if (!ph_code_is_mapped(code, code->rx_base + at) || block == NULL)
+            continue;
+        unsigned kind = ph_load_relaxed(&block->kind);
+        if (kind == PH_BLOCK_PAGES || kind == PH_BLOCK_EMPTY)
+            guard_block(code, block);
+    }
+}

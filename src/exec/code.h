@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* code.h -- an executable heap: a page heap whose pages are two views of one memory.
+ *
+ * Its pages are those of an ordinary heap (heap/heap.h), whose addresses are the rx view: the same blocks,
+ * fronts, magazines and checks.  What differs stands behind the addresses: a block has no memory before its
+ * first page is handed out, and pages that hold no memory ("clean") cannot be reached, so that who takes one
+ * has to make it ready (blocks.c).  Code smaller than a page is cut from runs of pages (pieces.h).
+ *
+ * Invariants    C1  [rx_base, rx_base + reserved_bytes) is ours from create to destroy, and so is the same
+ *                   range at rw_delta, where the backend has a second view
+ *               C2  a block's `mapped` bit is set while its two views have memory; a page handed out, or
+ *                   unused and not clean, lies in such a block, is not guarded, and holds traps if nobody has
+ *                   written there since it was readied or freed
+ *               C3  a clean page is guarded, or its block is not mapped; where there are no guards, blocks
+ *                   are filled whole and pages of mapped blocks are never clean
+ *               C4  `written` is set for each page of a live run that may hold anything but traps; it is
+ *                   clear for all others (heaps that do not fill: for all pages)
+ *               C5  slabs[i] is NULL or the record of the i-th slab's place, for good
+ *
+ * Lock order    map_turn and write_turn come last: who holds one takes no other lock.  They are turns: system
+ *               calls are made under them, and only their like wait.
+ */
+#ifndef PH_EXEC_CODE_H
+#define PH_EXEC_CODE_H
+
+#include <errno.h>
+
+#include "exec/traps.h"
+#include "heap/heap.h"
+#include "os/code_os.h"
+#include "pageheap/exec.h"
+
+/* What may be done with a heap. */
+enum ph_code_state {
+    PH_CODE_DEAD = 0,
+    PH_CODE_LIVE,
+    PH_CODE_BORROWED, /* a child's, of the policy SHARE: live spans may be written, and no more */
+    PH_CODE_READ,     /* a child's, of the policy DENY: found and run */
+    PH_CODE_SEALED,   /* the same, for good */
+};
+
+struct ph_slab;
+
+/* How memory is written here and run there.  Each call returns 0 or a negative errno. */
+typedef struct ph_backend {
+    bool has_rw;    /* a second view */
+    bool is_shared; /* shared memory: a child of fork sees the same */
+    /* Give the RESERVED block at `rx` memory, and the one at `rw`, if there is a second view.  If it fails,
+     * both are RESERVED. */
+    int (*map)(struct pageheap_exec *code, uintptr_t rx, uintptr_t rw);
+    /* Write into mapped, unguarded pages. */
+    int (*write)(struct pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes);
+} ph_backend;
+
+extern const ph_backend ph_backends[PAGEHEAP_EXEC_BACKENDS];
+
+struct pageheap_exec {
+    pageheap *heap; /* the pages; first, because the arena links freed records there */
+    _Atomic uint32_t state;
+    uint32_t backend; /* all these set once */
+    uint32_t fork_policy;
+    uint32_t granule_log2, slab_log2, page_log2;
+    bool is_best; /* the backend was not asked for: another pair may stand in for one block */
+    bool fills, wants_huge, uses_guards;
+    uintptr_t rx_base;
+    uint64_t reserved_bytes;
+    uintptr_t rw_delta; /* rw - rx; 0 if the rx view is written, or there is no other */
+    pageheap_exec_hooks hooks;
+
+    void *tables; /* one mapping for those that follow */
+    size_t tables_bytes;
+    _Atomic(struct ph_slab *) *slabs;     /* by place; map_turn to set */
+    _Atomic uint64_t *written, *executed; /* a bit a page; any thread that holds the span */
+    _Atomic uint64_t *mapped;             /* a bit a block; map_turn to change, read by anyone */
+    uint16_t *writers;                    /* _FLIP: a count a page; write_turn */
+
+    uint64_t carved_bytes; /* of the reservation, given to the heap as regions; grow_turn */
+    ph_mutex map_turn, write_turn;
+    _Atomic uint64_t mapped_blocks; /* map_turn to change */
+    _Atomic uint64_t slab_count, barriers;
+    int memory_file; /* _PRIVATE; replaced in the child of fork */
+    struct {
+        uintptr_t rx, rw; /* copies for the child, while a fork is under way */
+        size_t bytes;
+        bool is_whole;
+    } copy;
+};
+
+static inline bool ph_code_is_live(const pageheap_exec *code)
+{
+    return code != NULL && ph_load_relaxed(&code->state) == PH_CODE_LIVE;
+}
+
+static inline bool ph_code_exists(const pageheap_exec *code)
+{
+    return code != NULL && ph_load_relaxed(&code->state) != PH_CODE_DEAD;
+}
+
+/* True if the address lies in the heap's rx view. */
+static inline bool ph_code_holds(const pageheap_exec *code, uintptr_t rx)
+{
+    return rx - code->rx_base < code->reserved_bytes;
+}
+
+static inline const ph_backend *ph_code_backend(const pageheap_exec *code)
+{
+    return &ph_backends[code->backend];
+}
+
+/* Where an rx address is written, NULL without a second view. */
+static inline void *ph_code_rw(const pageheap_exec *code, uintptr_t rx)
+{
+    if (code->rw_delta == 0 && code->backend != PAGEHEAP_EXEC_RWX)
+        return NULL;
+    return (void *)(rx + code->rw_delta);
+}
+
+/* A system call's result, counted if it is a failure; what is only tried out has no heap to count for. */
+static inline int ph_code_note(pageheap_exec *code, int result)
+{
+    return code->heap != NULL ? ph_heap_note(code->heap, result) : result;
+}
+
+static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
+{
+    return (rx - code->rx_base) >> code->page_log2;
+}
+
+/* ---- bits, one a page or one a granule: any thread may change its neighbours ---------------- */
+
+bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count);
+void ph_bits_set(_Atomic uint64_t *bits, size_t first, size_t count);
+void ph_bits_clear(_Atomic uint64_t *bits, size_t first, size_t count);
+
+/* ---- place.c ------------------------------------------------------------------------------ */
+
+/* Reserve both views: within reach of `near`, or anywhere if that is 0; less than `bytes` if there is no
+ * more. Sets rx_base, rw_delta and reserved_bytes.  0 or a negative errno. */
+int ph_code_reserve(pageheap_exec *code, uintptr_t near, uint64_t reach_bytes, uint64_t bytes);
+void ph_code_unreserve(pageheap_exec *code);
+
+/* ---- blocks.c ----------------------------------------------------------------------------- */
+
+extern const ph_backing ph_backing_code;
+
+/* Make a run that was clean, or clean in part, full of traps and fit to be handed out. */
+int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes);
+/* Guard the clean pages of all blocks anew: a child of fork may have lost them. */
+void ph_code_guard_again(pageheap_exec *code);
+bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx);
+
+/* ---- spans.c ------------------------------------------------------------------------------ */
+
+/* Runs of pages.  Codes are public ones. */
+int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx);
+int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages);
+int ph_code_shrink_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages);
+int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
+/* A run that was just taken, PH_RUN_CLEAN perhaps with it: ready, or given back.  0 or a public code. */
+int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
+
+/* ---- write.c ------------------------------------------------------------------------------ */
+
+/* Fill with traps. */
+int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes);
+/* 0 or a negative errno; _FLIP alone has something to do. */
+int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
+/* The span, or part of one, holds code from now on; and has run, perhaps. */
+void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
+bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes); /* true if it had been before */
+bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes);
+bool ph_code_was_written(const pageheap_exec *code, uintptr_t rx, size_t bytes);
+void ph_code_forget_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
+
+/* ---- exec.c ------------------------------------------------------------------------------- */
+
+pageheap_exec *ph_code_create(const pageheap_exec_options *options, int *ret_error);
+void ph_code_destroy(pageheap_exec *code);
+int ph_code_seal(pageheap_exec *code);
+size_t ph_code_collapse(pageheap_exec *code);
+/* The live span that holds `rx`: 0 or ENOTOURS.  No lock. */
+int ph_code_find(const pageheap_exec *code, uintptr_t rx, pageheap_exec_span *ret_span);
+int ph_code_each(pageheap_exec *code, pageheap_exec_span_fn *fn, void *ctx);
+
+/* ---- fork.c ------------------------------------------------------------------------------- */
+
+void ph_code_before_fork(pageheap *heap);
+void ph_code_after_fork(pageheap *heap, bool is_child);
+
+#endif

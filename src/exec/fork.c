@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* fork.c -- what a child of fork has of an executable heap.
+ *
+ * Private memory needs nothing: the kernel copies what either side writes.  Of a pair the child has the rx
+ * view and, under SHARE alone, the other.
+ *
+ * PRIVATE: before the fork, with every lock of the heap held, all blocks are copied to pairs elsewhere.  The
+ * child moves these into the place of the parent's; the parent unmaps them.  So the child never waits for the
+ * parent, nor the parent for the child.
+ */
+#include "exec/code.h"
+
+static bool wants_copy(const pageheap_exec *code)
+{
+    return code->fork_policy == PAGEHEAP_EXEC_FORK_PRIVATE && ph_code_backend(code)->is_shared &&
+           ph_code_is_live(code);
+}
+
+/* The next mapped block at or after `rx`; the end if there is none. */
+static uintptr_t next_mapped(const pageheap_exec *code, uintptr_t rx)
+{
+    uintptr_t end = code->rx_base + code->reserved_bytes;
+    while (rx < end && !ph_code_is_mapped(code, rx))
+        rx += PH_BLOCK_BYTES;
+    return rx;
+}
+
+/* The pages that hold memory, and no others: to read one that does not would give it some. */
+static void copy_block(const pageheap_exec *code, uintptr_t rx, uintptr_t to)
+{
+    const ph_block *block = ph_block_of_ours(rx);
+    unsigned kind = ph_load_relaxed(&block->kind);
+    bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
+    size_t page_bytes = (size_t)1 << code->page_log2;
+    const char *from = ph_code_rw(code, rx);
+    for (unsigned page = 0; page < ph_block_pages(block); page++) {
+        if (is_long || !ph_block_is_clean(block, page))
+            ph_os_copy((char *)to + page * page_bytes, from + page * page_bytes, page_bytes);
+    }
+}
+
+/* Copies of all mapped blocks, one after the other in each of two reservations. */
+static void make_copies(pageheap_exec *code)
+{
+    size_t bytes = (size_t)ph_load_relaxed(&code->mapped_blocks) * PH_BLOCK_BYTES;
+    void *rx, *rw;
+    code->copy.is_whole = false;
+    code->copy.bytes = 0;
+    if (bytes == 0) {
+        code->copy.is_whole = true;
+        return;
+    }
+    if (ph_code_note(code, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rx)) != 0)
+        return;
+    if (ph_code_note(code, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rw)) != 0) {
+        (void)ph_os.unmap(rx, bytes);
+        return;
+    }
+    code->copy.rx = (uintptr_t)rx;
+    code->copy.rw = (uintptr_t)rw;
+    code->copy.bytes = bytes;
+    uintptr_t from = next_mapped(code, code->rx_base);
+    for (size_t at = 0; at < bytes; at += PH_BLOCK_BYTES) {
+        if (ph_code_backend(code)->map(code, code->copy.rx + at, code->copy.rw + at) != 0)
+            return;
+        copy_block(code, from, code->copy.rw + at);
+        from = next_mapped(code, from + PH_BLOCK_BYTES);
+    }
+    code->copy.is_whole = true;
+}
+
+static void drop_copies(pageheap_exec *code)
+{
+    if (code->copy.bytes == 0)
+        return;
+    (void)ph_os.unmap((void *)code->copy.rx, code->copy.bytes);
+    (void)ph_os.unmap((void *)code->copy.rw, code->copy.bytes);
+    code->copy.bytes = 0;
+}
+
+/* A block's rw view was kept from the child: nothing else may come to lie there. */
+static void hide_rw(pageheap_exec *code)
+{
+    uintptr_t end = code->rx_base + code->reserved_bytes;
+    uintptr_t rx = next_mapped(code, code->rx_base);
+    for (; rx < end; rx = next_mapped(code, rx + PH_BLOCK_BYTES))
+        (void)ph_code_note(code, ph_code_os.hide(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+}
+
+/* In the child: its own pairs take the place of the parent's.  False if one could not be moved. */
+static bool adopt_copies(pageheap_exec *code)
+{
+    uintptr_t rx = next_mapped(code, code->rx_base);
+    bool is_done = code->copy.is_whole;
+    for (size_t at = 0; at < code->copy.bytes && is_done; at += PH_BLOCK_BYTES) {
+        void *own_rw = (void *)(code->copy.rw + at);
+        is_done = ph_code_os.move((void *)(code->copy.rx + at), (void *)rx, PH_BLOCK_BYTES) == 0 &&
+                  ph_code_os.move(own_rw, ph_code_rw(code, rx), PH_BLOCK_BYTES) == 0 &&
+                  ph_code_os.keep_from_child(ph_code_rw(code, rx), PH_BLOCK_BYTES) == 0;
+        rx = next_mapped(code, rx + PH_BLOCK_BYTES);
+    }
+    return is_done;
+}
+
+static void settle_child(pageheap_exec *code)
+{
+    if (code->memory_file >= 0) { /* it is the parent's memory that this file shows */
+        (void)ph_code_os.file_close(code->memory_file);
+        code->memory_file = -1;
+        (void)ph_code_note(code, ph_code_os.memory_open(&code->memory_file));
+    }
+    if (!ph_code_backend(code)->is_shared || !ph_code_is_live(code))
+        return;
+    if (code->fork_policy == PAGEHEAP_EXEC_FORK_SHARE) {
+        ph_store_relaxed(&code->state, PH_CODE_BORROWED);
+    } else {
+        hide_rw(code);
+        if (code->fork_policy != PAGEHEAP_EXEC_FORK_PRIVATE || !adopt_copies(code))
+            ph_store_relaxed(&code->state, PH_CODE_READ);
+        drop_copies(code);
+    }
+    ph_code_guard_again(code);
+}
+
+void ph_code_before_fork(pageheap *heap)
+{
+    pageheap_exec *code = heap->code;
+    ph_mutex_lock(&code->map_turn);
+    ph_mutex_lock(&code->write_turn);
+    if (wants_copy(code))
+        make_copies(code);
+}
+
+void ph_code_after_fork(pageheap *heap, bool is_child)
+{
+    pageheap_exec *code = heap->code;
+    if (is_child)
+        settle_child(code);
+    else
+        drop_copies(code);
+    ph_mutex_unlock(&code->write_turn);
+    ph_mutex_unlock(&code->map_turn);
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+/* pieces.c -- take and give pieces.  What they are is told in pieces.h. */
+#include "exec/pieces.h"
+
+#include "map/meta.h"
+
+/* Pieces cut at a miss. */
+#define REFILL_PIECES 8
+
+static ph_slab *slab_of_block(ph_block *block)
+{
+    return (ph_slab *)(void *)block; /* its first member */
+}
+
+static uintptr_t piece_address(const pageheap_exec *code, const ph_slab *slab, unsigned granule)
+{
+    return slab->rx + ((uintptr_t)granule << code->granule_log2);
+}
+
+static size_t slab_pages(const pageheap_exec *code)
+{
+    return (size_t)1 << (code->slab_log2 - code->page_log2);
+}
+
+/* ---- slabs come and go -------------------------------------------------------------------- */
+
+/* The record of this place, made if it has none (C5). */
+static ph_slab *slab_record(pageheap_exec *code, uintptr_t rx)
+{
+    _Atomic(ph_slab *) *slot = &code->slabs[(rx - code->rx_base) >> code->slab_log2];
+    ph_slab *slab = ph_load_acquire(slot);
+    if (slab != NULL)
+        return slab;
+    slab = ph_meta_alloc(sizeof *slab);
+    if (slab == NULL)
+        return NULL;
+    slab->rx = rx;
+    ph_store_release(slot,
+                     slab); /* pairs with ph_slab_at; the place is ours alone: its run has just been taken */
+    return slab;
+}
+
+/* A new slab for the calling thread's front.  Nothing is held. */
+static int open_slab(pageheap_exec *code, ph_front *mine)
+{
+    uintptr_t rx;
+    unsigned pages = (unsigned)slab_pages(code);
+    uintptr_t run = ph_run_alloc(code->heap, pages, pages);
+    int error = run == 0 ? PAGEHEAP_ENOMEM : ph_code_finish(code, run, pages, &rx);
+    if (error != 0)
+        return error;
+    ph_slab *slab = slab_record(code, rx);
+    if (slab == NULL) {
+        ph_run_return(code->heap, rx, pages, false);
+        return PAGEHEAP_ENOMEM;
+    }
+    ph_block_init(&slab->block, slab->tags, 0, PH_PAGE_LOG2_MIN, false);
+    slab->block.bin_index = PH_NO_BIN;
+    ph_fetch_add_relaxed(&code->slab_count, 1);
+    ph_front_enter(mine);
+    slab->prev = NULL;
+    slab->next = mine->pieces->slabs;
+    if (slab->next != NULL)
+        slab->next->prev = slab;
+    mine->pieces->slabs = slab;
+    ph_index_update(&mine->pieces->index, &slab->block);
+    ph_store_release(&slab->owner, mine); /* pairs with ph_slab_at */
+    ph_front_leave(mine);
+    return 0;
+}
+
+/* An empty slab is no slab any more: onto the caller's list (front held).  One that hangs on the pending
+ * stack stays, because whoever hung it there may still be at it. */
+static void close_empty(ph_pieces *pieces, ph_slab *slab, ph_slab **closed)
+{
+    if (slab->block.unused_pages != PH_SLAB_GRANULES || ph_load_relaxed(&slab->block.pending) != 0)
+        return;
+    if (slab->prev != NULL)
+        slab->prev->next = slab->next;
+    else
+        pieces->slabs = slab->next;
+    if (slab->next != NULL)
+        slab->next->prev = slab->prev;
+    ph_index_remove(&pieces->index, &slab->block);
+    ph_store_relaxed(&slab->owner, NULL);
+    slab->next = *closed;
+    *closed = slab;
+}
+
+/* The same, but a front keeps its last slab, so that a program at the edge of one does not bounce. */
+static void close_if_spare(ph_pieces *pieces, ph_slab *slab, ph_slab **closed)
+{
+    if (slab->next != NULL || slab->prev != NULL)
+        close_empty(pieces, slab, closed);
+}
+
+/* Their pages go back to the heap, full of traps (P4).  Nothing is held. */
+static void return_slabs(pageheap_exec *code, ph_slab *closed)
+{
+    while (closed != NULL) {
+        ph_slab *next = closed->next;
+        uintptr_t rx = closed->rx;
+        if (ph_bits_any(closed->executed, 0, PH_SLAB_GRANULES))
+            ph_bits_set(code->executed, ph_code_page(code, rx), slab_pages(code));
+        ph_fetch_sub_relaxed(&code->slab_count, 1);
+        (void)ph_run_free(code->heap, rx, slab_pages(code));
+        closed = next;
+    }
+}
+
+/* ---- giving back to slabs (front held) ---------------------------------------------------- */
+
+static void give_to_slab(ph_pieces *pieces, ph_slab *slab, unsigned granule, unsigned granules,
+                         ph_slab **closed)
+{
+    ph_block_give(&slab->block, granule, granules, false);
+    ph_index_update(&pieces->index, &slab->block);
+    close_if_spare(pieces, slab, closed);
+}
+
+static void give_kept(const pageheap_exec *code, ph_pieces *pieces, unsigned granules, uint32_t keep,
+                      ph_slab **closed)
+{
+    ph_kept_pieces *kept = &pieces->kept[granules];
+    while (kept->count > keep) {
+        uintptr_t rx = kept->rx[--kept->count];
+        ph_slab *slab = ph_slab_at(code, rx);
+        give_to_slab(pieces, slab, ph_slab_granule(code, slab, rx), granules, closed);
+    }
+}
+
+/* A piece whose mark is clear and that holds traps. */
+static void keep_piece(const pageheap_exec *code, ph_pieces *pieces, ph_slab *slab, uintptr_t rx,
+                       unsigned granules, ph_slab **closed)
+{
+    if (granules > PH_KEPT_GRANULES_MAX) {
+        give_to_slab(pieces, slab, ph_slab_granule(code, slab, rx), granules, closed);
+        return;
+    }
+    ph_kept_pieces *kept = &pieces->kept[granules];
+    if (kept->count == PH_KEPT_EACH)
+        give_kept(code, pieces, granules, PH_KEPT_EACH / 2, closed);
+    kept->rx[kept->count++] = rx;
+}
+
+/* What other threads have freed goes back to the slabs.  As ph_front_collect. */
+static void collect(ph_front *front, ph_slab **closed)
+{
+    ph_pieces *pieces = front->pieces;
+    if (ph_load_relaxed(&pieces->pending) == NULL)
+        return;
+    ph_block *block = ph_exchange_acq_rel(&pieces->pending, NULL); /* pairs with notify */
+    while (block != NULL) {
+        ph_block *next = ph_load_relaxed(&block->pending_next);
+        ph_slab *slab = slab_of_block(block);
+        /* Cleared before the bits are read: whoever sets one after that hangs the slab up again. */
+        atomic_exchange(&block->pending, 0);
+        for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
+            uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with give_remote */
+            for (; freed != 0; freed &= freed - 1) {
+                unsigned granule = 64 * w + ph_lowest_bit(freed);
+                ph_block_give(block, granule, ph_block_run_pages(block, granule), false);
+            }
+        }
+        ph_index_update(&pieces->index, block);
+        close_if_spare(pieces, slab, closed);
+        block = next;
+    }
+}
+
+/* ---- alloc -------------------------------------------------------------------------------- */
+
+/* The front's pieces, made if it has none; front not held, only its thread calls. */
+static ph_pieces *pieces_of(pageheap_exec *code, ph_front *mine)
+{
+    if (mine->pieces != NULL)
+        return mine->pieces;
+    ph_pieces *pieces = ph_meta_alloc(sizeof *pieces);
+    if (pieces == NULL)
+        return NULL;
+    ph_fetch_add_relaxed(&code->heap->metadata_bytes, sizeof *pieces);
+    ph_front_enter(mine);
+    mine->pieces = pieces;
+    ph_front_leave(mine);
+    return pieces;
+}
+
+static uintptr_t enliven(const pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx)
+{
+    ph_block_mark(&slab->block, ph_slab_granule(code, slab, rx), ph_front_is_shared(mine));
+    return rx;
+}
+
+/* Cut a few pieces from the best slab; the first is live, the others are kept (front held).  0: no room. */
+static uintptr_t cut(const pageheap_exec *code, ph_front *mine, unsigned granules)
+{
+    ph_pieces *pieces = mine->pieces;
+    uint16_t starts[REFILL_PIECES];
+    unsigned clean;
+    ph_block *block = ph_index_best(&pieces->index, granules);
+    if (block == NULL)
+        return 0;
+    unsigned count = granules > PH_KEPT_GRANULES_MAX ? 1 : REFILL_PIECES;
+    ph_slab *slab = slab_of_block(block);
+    unsigned taken = ph_block_take_many(block, granules, count, starts, &clean);
+    ph_index_update(&pieces->index, block);
+    for (unsigned i = taken; i-- > 1;) {
+        ph_kept_pieces *kept = &pieces->kept[granules];
+        kept->rx[kept->count++] = piece_address(code, slab, starts[i] & PH_START_MASK);
+    }
+    return enliven(code, mine, slab, piece_address(code, slab, starts[0] & PH_START_MASK));
+}
+
+static uintptr_t take_slowly(pageheap_exec *code, ph_front *mine, unsigned granules)
+{
+    ph_slab *closed = NULL;
+    ph_front_enter(mine);
+    collect(mine, &closed);
+    uintptr_t rx = cut(code, mine, granules);
+    ph_front_leave(mine);
+    return_slabs(code, closed);
+    return rx;
+}
+
+/* The newest kept piece of this length, live; 0 if there is none. */
+static uintptr_t take_kept(const pageheap_exec *code, ph_front *mine, unsigned granules)
+{
+    uintptr_t rx = 0;
+    ph_front_enter(mine);
+    if (PH_LIKELY(mine->pieces != NULL && mine->pieces->kept[granules].count != 0)) {
+        ph_kept_pieces *kept = &mine->pieces->kept[granules];
+        rx = kept->rx[--kept->count];
+        ph_slab *slab = ph_load_relaxed(&code->slabs[(rx - code->rx_base) >> code->slab_log2]);
+        enliven(code, mine, slab, rx);
+    }
+    ph_front_leave(mine);
+    return rx;
+}
+
+static PH_NOINLINE int alloc_slowly(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx)
+{
+    ph_front *mine = ph_front_mine(code->heap);
+    if (mine == NULL || pieces_of(code, mine) == NULL)
+        return PAGEHEAP_ENOMEM;
+    uintptr_t rx = take_slowly(code, mine, granules);
+    for (unsigned attempt = 0; rx == 0 && attempt < 2; attempt++) {
+        int error = open_slab(code, mine);
+        if (error != 0)
+            return error;
+        rx = take_slowly(code, mine, granules);
+    }
+    if (rx == 0)
+        return PAGEHEAP_ENOMEM;
+    *ret_rx = rx;
+    return 0;
+}
+
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx)
+{
+    ph_front *mine = ph_front_mine(code->heap);
+    if (PH_LIKELY(mine != NULL && granules <= PH_KEPT_GRANULES_MAX)) {
+        *ret_rx = take_kept(code, mine, granules);
+        if (PH_LIKELY(*ret_rx != 0))
+            return 0;
+    }
+    return alloc_slowly(code, granules, ret_rx);
+}
+
+/* ---- free --------------------------------------------------------------------------------- */
+
+/* True if a live piece of this length begins there. */
+static bool is_piece(const ph_slab *slab, unsigned granule, size_t granules)
+{
+    if (granules - 1 < 64)
+        return ph_tags_is_run(&slab->tags[granule / 64], granule, granules);
+    return ph_block_live_pages(&slab->block, granule) == granules;
+}
+
+/* It may hold something else than traps.  It was found to be live, or is nobody's: it can be read. */
+static bool needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, unsigned granule,
+                       size_t granules)
+{
+    return code->fills &&
+           (ph_bits_any(slab->written, granule, granules) || *(const volatile uint64_t *)rx != ph_traps[0]);
+}
+
+/* Our own piece, that holds nothing but traps: the whole of it.  False: not done, and nothing changed. */
+static bool free_fast(const pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
+{
+    unsigned granule = ph_slab_granule(code, slab, rx);
+    bool is_done = false;
+    ph_front_enter(mine);
+    if (ph_load_relaxed(&slab->owner) == mine && granules <= PH_KEPT_GRANULES_MAX &&
+        is_piece(slab, granule, granules) && !needs_fill(code, slab, rx, granule, granules)) {
+        ph_kept_pieces *kept = &mine->pieces->kept[granules];
+        is_done =
+            kept->count < PH_KEPT_EACH && ph_block_unmark(&slab->block, granule, ph_front_is_shared(mine));
+        if (is_done)
+            kept->rx[kept->count++] = rx;
+    }
+    ph_front_leave(mine);
+    return is_done;
+}
+
+/* Clear the mark: the piece is the caller's alone. */
+static int claim(ph_front *mine, ph_slab *slab, unsigned granule, size_t granules)
+{
+    for (;;) {
+        ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */
+        if (owner == NULL)
+            return PAGEHEAP_EBADRUN;
+        bool by_holding = owner == mine || mine == NULL;
+        if (by_holding)
+            ph_front_hold(owner, mine);
+        else
+            ph_front_enter(mine);
+        bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
+        bool is_settled = ph_load_relaxed(&slab->owner) == owner && (by_holding || is_shared);
+        bool is_claimed = is_settled && is_piece(slab, granule, granules) &&
+                          ph_block_unmark(&slab->block, granule, is_shared);
+        if (by_holding)
+            ph_front_release(owner, mine);
+        else
+            ph_front_leave(mine);
+        if (is_settled)
+            return is_claimed ? 0 : PAGEHEAP_EBADRUN;
+        if (!by_holding && !is_shared)
+            ph_front_make_shared(owner, NULL);
+    }
+}
+
+/* Hang the slab up for its owner to collect; it is one as long as our piece is not back. */
+static void notify(ph_front *owner, ph_block *block)
+{
+    if (atomic_exchange(&block->pending, 1) != 0)
+        return;
+    ph_block *top = ph_load_relaxed(&owner->pieces->pending);
+    do {
+        ph_store_relaxed(&block->pending_next, top);
+    } while (!ph_cas_weak_release(&owner->pieces->pending, &top, block)); /* pairs with collect */
+}
+
+static void give_remote(ph_front *owner, ph_slab *slab, unsigned granule)
+{
+    /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the slab off. */
+    atomic_fetch_or(&slab->block.remote[granule / 64], UINT64_C(1) << (granule % 64));
+    if (atomic_load(&slab->block.pending) == 0)
+        notify(owner, &slab->block);
+    if (ph_load_relaxed(&owner->foreign_calls) == 0)
+        ph_store_relaxed(&owner->foreign_calls, 1);
+}
+
+/* A claimed piece goes back to whose it is. */
+static void give_back(pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
+{
+    ph_front *owner = ph_load_acquire(&slab->owner); /* it stays: our piece is not back yet */
+    unsigned granule = ph_slab_granule(code, slab, rx);
+    ph_slab *closed = NULL;
+    if (owner != mine && mine != NULL) {
+        give_remote(owner, slab, granule);
+        return;
+    }
+    ph_front_hold(owner, mine);
+    keep_piece(code, owner->pieces, slab, rx, (unsigned)granules, &closed);
+    ph_front_release(owner, mine);
+    return_slabs(code, closed);
+}
+
+int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules)
+{
+    unsigned granule = ph_slab_granule(code, slab, rx);
+    ph_front *mine = ph_front_mine(code->heap);
+    if (((rx - slab->rx) & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+        return PAGEHEAP_EINVAL;
+    if (mine != NULL && free_fast(code, mine, slab, rx, granules))
+        return 0;
+    int error = claim(mine, slab, granule, granules);
+    if (error != 0)
+        return error;
+    size_t bytes = granules << code->granule_log2;
+    if (needs_fill(code, slab, rx, granule, granules)) {
+        if (ph_code_fill(code, rx, bytes) == 0)
+            ph_bits_clear(slab->written, granule, granules);
+    }
+    give_back(code, mine, slab, rx, granules);
+    return 0;
+}
+
+/* ---- shrink, find ------------------------------------------------------------------------- */
+
+int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules)
+{
+    ph_front *mine = ph_front_mine(code->heap);
+    unsigned granule = ph_slab_granule(code, slab, rx);
+    if (((rx - slab->rx) & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+        return PAGEHEAP_EINVAL;
+    for (;;) {
+        ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */
+        if (owner == NULL)
+            return PAGEHEAP_EBADRUN;
+        ph_front_hold(owner, mine);
+        bool is_its = ph_load_relaxed(&slab->owner) == owner;
+        bool is_live = is_its && is_piece(slab, granule, granules);
+        if (is_live && new_granules < granules) {
+            ph_block_cut_after(&slab->block, granule + (unsigned)new_granules - 1);
+            ph_block_mark(&slab->block, granule + (unsigned)new_granules, ph_front_is_shared(owner));
+        }
+        ph_front_release(owner, mine);
+        if (is_its && !is_live)
+            return PAGEHEAP_EBADRUN;
+        if (is_live)
+            break;
+    }
+    if (new_granules == granules)
+        return 0;
+    return ph_piece_free(code, slab, rx + ((uintptr_t)new_granules << code->granule_log2),
+                         granules - new_granules);
+}
+
+bool ph_piece_find(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
+                   unsigned *ret_granules)
+{
+    int first = ph_block_run_start(&slab->block, ph_slab_granule(code, slab, rx));
+    if (first < 0)
+        return false;
+    *ret_start = piece_address(code, slab, (unsigned)first);
+    *ret_granules = ph_block_run_pages(&slab->block, (unsigned)first);
+    return *ret_granules != 0;
+}
+
+/* ---- all of them -------------------------------------------------------------------------- */
+
+void ph_pieces_trim(pageheap_exec *code)
+{
+    ph_slab *closed = NULL;
+    ph_fronts_lock_all(code->heap);
+    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+        if (front->pieces == NULL)
+            continue;
+        collect(front, &closed);
+        for (unsigned granules = 1; granules <= PH_KEPT_GRANULES_MAX; granules++)
+            give_kept(code, front->pieces, granules, 0, &closed);
+        ph_slab *next;
+        for (ph_slab *slab = front->pieces->slabs; slab != NULL; slab = next) {
+            next = slab->next;
+            close_empty(front->pieces, slab, &closed);
+        }
+    }
+    ph_fronts_unlock_all(code->heap);
+    return_slabs(code, closed);
+}
+
+const char *ph_pieces_check(pageheap_exec *code)
+{
+    const char *wrong = NULL;
+    ph_fronts_lock_all(code->heap);
+    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+        const ph_slab *slab = front->pieces == NULL ? NULL : front->pieces->slabs;
+        for (; slab != NULL && wrong == NULL; slab = slab->next)
+            wrong = ph_load_relaxed(&slab->owner) != front ? "P1" : ph_block_check(&slab->block);
+    }
+    ph_fronts_unlock_all(code->heap);
+    return wrong;
+}
+
+void ph_pieces_end(pageheap_exec *code)
+{
+    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+        if (front->pieces != NULL)
+            ph_meta_free(front->pieces, sizeof *front->pieces);
+        front->pieces = NULL;
+    }
+    for (size_t i = 0; i < code->reserved_bytes >> code->slab_log2; i++) {
+        ph_slab *slab = ph_load_relaxed(&code->slabs[i]);
+        if (slab != NULL)
+            ph_meta_free(slab, sizeof *slab);
+    }
+}

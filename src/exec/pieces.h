@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* pieces.h -- code smaller than a page: pieces of granules, packed in slabs.
+ *
+ * A slab is a run of pages cut into 512 granules, of 64 bytes unless asked otherwise: 32 KiB.  Its record is
+ * a block's record (block/block.h) with granules for pages: the same bitmaps, the same search, the same
+ * check of a free.  Each front has slabs of its own, and keeps freed pieces by their length, so that its
+ * thread takes and gives pieces as it takes and gives runs; other threads free as they free runs, by the
+ * mark, once the front is SHARED (heap/front.h).
+ *
+ * P1  A slab's record stays with its place for good: who looks at it late sees no other slab's.  `owner` is
+ *     NULL while the place is no slab.
+ * P2  The slab's pages are one live run of the heap while `owner` is not NULL.
+ * P3  `kept` holds pieces of the front's own slabs, used, their marks clear, full of traps.
+ * P4  Granules that are not live hold traps, and their `written` bit is clear.
+ */
+#ifndef PH_EXEC_PIECES_H
+#define PH_EXEC_PIECES_H
+
+#include "exec/code.h"
+
+#define PH_SLAB_GRANULES      PH_BLOCK_PAGES_MAX
+#define PH_SLAB_GRANULES_LOG2 9
+#define PH_KEPT_GRANULES_MAX  63 /* longer pieces are not kept */
+#define PH_KEPT_EACH          16
+
+typedef struct ph_slab {
+    ph_block block; /* first, so that a block's address is its slab's; its `number` means nothing */
+    ph_block_tags tags[PH_BLOCK_WORDS + 1]; /* one more is read by ph_tags_is_run */
+    _Atomic uint64_t written[PH_BLOCK_WORDS], executed[PH_BLOCK_WORDS];
+    uintptr_t rx;                /* set once */
+    _Atomic(ph_front *) owner;   /* the owner's lock to change, or nobody can know it yet */
+    struct ph_slab *next, *prev; /* owner's list */
+} ph_slab;
+
+typedef struct ph_kept_pieces {
+    uint32_t count;
+    uintptr_t rx[PH_KEPT_EACH];
+} ph_kept_pieces;
+
+/* A front's: front held. */
+typedef struct ph_pieces {
+    ph_slab *slabs;
+    _Atomic(ph_block *) pending; /* slabs with remote bits; any thread pushes */
+    ph_kept_pieces kept[PH_KEPT_GRANULES_MAX + 1];
+    ph_index index;
+} ph_pieces;
+
+/* The slab at this address of the heap, NULL if there is none. */
+static inline ph_slab *ph_slab_at(const pageheap_exec *code, uintptr_t rx)
+{
+    ph_slab *slab = ph_load_acquire(&code->slabs[(rx - code->rx_base) >> code->slab_log2]); /* C5 */
+    return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with open_slab */
+}
+
+static inline unsigned ph_slab_granule(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx)
+{
+    return (unsigned)((rx - slab->rx) >> code->granule_log2);
+}
+
+/* Codes are public ones. */
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx);
+int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules);
+int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules);
+
+/* The live piece that holds `rx`: its first granule and length.  No lock. */
+bool ph_piece_find(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
+                   unsigned *ret_granules);
+
+/* Everything that is kept goes back to the slabs, and slabs without a piece to the heap. */
+void ph_pieces_trim(pageheap_exec *code);
+
+/* Recount every slab.  The text of what does not hold, or NULL. */
+const char *ph_pieces_check(pageheap_exec *code);
+
+/* For destroy. */
+void ph_pieces_end(pageheap_exec *code);
+
+#endif

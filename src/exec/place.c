@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* place.c -- where an executable heap lies: near the code that calls it.
+ *
+ * A direct call reaches 2 GiB on x86-64 and 128 MiB on arm64, and the kernel's own choice of address is
+ * farther off than that.  So we ask for places near `near` one after the other, at fixed steps: below it
+ * first, where programs have least, then above, behind a gap that is left to brk.  At most 64 places are
+ * asked for at each size, and half the size is tried if none is free.
+ */
+#include "exec/code.h"
+
+#include <errno.h>
+
+#define PLACES_EACH_WAY 32
+#define BREAK_GAP_BYTES (UINT64_C(64) << 20)
+#define ADDRESS_MIN     UINT64_C(0x10000) /* vm.mmap_min_addr, the usual one */
+
+/* Ask for [base - k * step], k = 0, 1, ..., down to `least`. */
+static bool search_down(uintptr_t base, uintptr_t least, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
+{
+    for (unsigned k = 0; k < PLACES_EACH_WAY && base >= least; k++, base -= step) {
+        if (ph_code_os.reserve_at((void *)base, bytes) == 0) {
+            *ret_base = base;
+            return true;
+        }
+        if (base - least < step)
+            break;
+    }
+    return false;
+}
+
+static bool search_up(uintptr_t base, uintptr_t most, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
+{
+    for (unsigned k = 0; k < PLACES_EACH_WAY && base <= most; k++, base += step) {
+        if (ph_code_os.reserve_at((void *)base, bytes) == 0) {
+            *ret_base = base;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t step_over(uint64_t span)
+{
+    return ph_max_u64(ph_align_up(span / PLACES_EACH_WAY, PH_BLOCK_BYTES), PH_BLOCK_BYTES);
+}
+
+/* Every byte of the reservation is within `reach` of `near`. */
+static bool reserve_near(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr_t *ret_base)
+{
+    if (bytes > reach)
+        return false;
+    uintptr_t below = near & ~(uintptr_t)(PH_BLOCK_BYTES - 1);
+    uintptr_t least = near > reach + ADDRESS_MIN ? near - reach : ADDRESS_MIN;
+    least = ph_align_up(least, PH_BLOCK_BYTES);
+    if (below >= least + bytes &&
+        search_down(below - bytes, least, step_over(below - bytes - least), bytes, ret_base))
+        return true;
+    uintptr_t first = ph_align_up(near, PH_BLOCK_BYTES);
+    uintptr_t brk = ph_code_os_break();
+    if (brk >= near && brk - near < reach)
+        first = ph_align_up(brk + BREAK_GAP_BYTES, PH_BLOCK_BYTES);
+    uintptr_t most = near + reach - bytes;
+    return first <= most && search_up(first, most, step_over(most - first), bytes, ret_base);
+}
+
+static int reserve_rx(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr_t *ret_base)
+{
+    void *base;
+    if (near != 0)
+        return reserve_near(near, reach, bytes, ret_base) ? 0 : -ENOMEM;
+    int error = ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &base);
+    if (error == 0)
+        *ret_base = (uintptr_t)base;
+    return error;
+}
+
+static int reserve_both(pageheap_exec *code, uintptr_t near, uint64_t reach, uint64_t bytes)
+{
+    uintptr_t rx;
+    void *rw;
+    int error = reserve_rx(near, reach, bytes, &rx);
+    if (error != 0)
+        return error;
+    if (ph_code_backend(code)->has_rw) {
+        error = ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rw);
+        if (error != 0) {
+            (void)ph_os.unmap((void *)rx, bytes);
+            return error;
+        }
+        code->rw_delta = (uintptr_t)rw - rx;
+    }
+    code->rx_base = rx;
+    code->reserved_bytes = bytes;
+    return 0;
+}
+
+int ph_code_reserve(pageheap_exec *code, uintptr_t near, uint64_t reach_bytes, uint64_t bytes)
+{
+    int error = -ENOMEM;
+    for (; bytes >= PH_BLOCK_BYTES; bytes = bytes / 2 & ~(PH_BLOCK_BYTES - 1)) {
+        error = reserve_both(code, near, reach_bytes, bytes);
+        if (error == 0)
+            return 0;
+    }
+    return error;
+}
+
+void ph_code_unreserve(pageheap_exec *code)
+{
+    (void)ph_os.unmap((void *)code->rx_base, code->reserved_bytes);
+    if (ph_code_backend(code)->has_rw)
+        (void)ph_os.unmap((void *)(code->rx_base + code->rw_delta), code->reserved_bytes);
+}
