@@ -5,7 +5,7 @@
 
 #include "api/exec_options.h"
 #include "api/misuse.h"
-#include "exec/pieces.h"
+#include "exec/fast.h"
 #include "exec/probe.h"
 
 /* ---- heaps -------------------------------------------------------------------------------- */
@@ -79,14 +79,15 @@ int pageheap_exec_check(pageheap_exec *heap)
 
 /* ---- spans -------------------------------------------------------------------------------- */
 
+/* bytes > 0 */
 static inline size_t pages_for(const pageheap_exec *heap, size_t bytes)
 {
-    return (bytes >> heap->page_log2) + ((bytes & (((size_t)1 << heap->page_log2) - 1)) != 0);
+    return ((bytes - 1) >> heap->page_log2) + 1;
 }
 
 static inline size_t granules_for(const pageheap_exec *heap, size_t bytes)
 {
-    return (bytes >> heap->granule_log2) + ((bytes & (((size_t)1 << heap->granule_log2) - 1)) != 0);
+    return ((bytes - 1) >> heap->granule_log2) + 1;
 }
 
 static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
@@ -94,14 +95,28 @@ static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
     return bytes < (size_t)1 << heap->page_log2;
 }
 
-static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes,
+static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes, bool was_executed,
                             pageheap_exec_span *ret_span)
 {
     ret_span->rx = (void *)rx;
     ret_span->rw = ph_code_rw(heap, rx);
     ret_span->bytes = bytes;
-    ret_span->flags = ph_code_was_executed(heap, rx, bytes) ? 0 : PAGEHEAP_EXEC_FRESH;
+    ret_span->flags = was_executed ? 0 : PAGEHEAP_EXEC_FRESH;
     ret_span->reserved = 0;
+}
+
+static inline void describe_piece(const pageheap_exec *heap, const ph_slab *slab, uintptr_t rx,
+                                  size_t granules, pageheap_exec_span *ret_span)
+{
+    bool was_executed = ph_bits_any(slab->executed, ph_slab_granule(heap, slab, rx), granules);
+    describe(heap, rx, granules << heap->granule_log2, was_executed, ret_span);
+}
+
+static inline void describe_pages(const pageheap_exec *heap, uintptr_t rx, size_t pages,
+                                  pageheap_exec_span *ret_span)
+{
+    bool was_executed = ph_bits_any(heap->executed, ph_code_page(heap, rx), pages);
+    describe(heap, rx, pages << heap->page_log2, was_executed, ret_span);
 }
 
 /* Why a heap that is not live will not do this. */
@@ -110,26 +125,70 @@ static int refusal(const pageheap_exec *heap)
     return ph_code_exists(heap) ? PAGEHEAP_EACCES : PAGEHEAP_EINVAL;
 }
 
-int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+/* Off the hot path, as calls at its end, so that it needs no stack frame. */
+static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
-    int code;
-    if (PH_UNLIKELY(!ph_code_is_live(heap)))
+    ph_slab *slab;
+    if (!ph_code_is_live(heap))
         return refusal(heap);
-    if (PH_UNLIKELY(ret_span == NULL || bytes == 0))
+    if (ret_span == NULL || bytes == 0)
         return PAGEHEAP_EINVAL;
     if (is_piece_size(heap, bytes)) {
         size_t granules = granules_for(heap, bytes);
-        code = ph_piece_alloc(heap, (unsigned)granules, &rx);
-        bytes = granules << heap->granule_log2;
-    } else {
-        size_t pages = pages_for(heap, bytes);
-        code = ph_code_alloc_pages(heap, pages, &rx);
-        bytes = pages << heap->page_log2;
-    }
-    if (PH_UNLIKELY(code != 0))
+        int code = ph_piece_alloc(heap, (unsigned)granules, &rx, &slab);
+        if (code == 0)
+            describe_piece(heap, slab, rx, granules, ret_span);
         return code;
-    describe(heap, rx, bytes, ret_span);
+    }
+    size_t pages = pages_for(heap, bytes);
+    int code = ph_code_alloc_pages(heap, pages, &rx);
+    if (code == 0)
+        describe_pages(heap, rx, pages, ret_span);
+    return code;
+}
+
+/* A kept run: ready, unless it was fetched and never handed out. */
+static PH_NOINLINE int alloc_unready(pageheap_exec *heap, uintptr_t run, size_t pages,
+                                     pageheap_exec_span *ret_span)
+{
+    uintptr_t rx;
+    int code = ph_code_finish(heap, run, pages, &rx);
+    if (code == 0)
+        describe_pages(heap, rx, pages, ret_span);
+    return code;
+}
+
+static PH_NOINLINE int alloc_tick(pageheap_exec *heap, uintptr_t run, size_t pages,
+                                  pageheap_exec_span *ret_span)
+{
+    ph_heap_tick(heap->heap, ph_thread_last.front);
+    ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+    return alloc_unready(heap, run, pages, ret_span);
+}
+
+int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+{
+    uintptr_t rx;
+    bool is_due;
+    if (PH_UNLIKELY(!ph_code_is_live(heap) || ret_span == NULL || bytes == 0))
+        return alloc_slow(heap, bytes, ret_span);
+    if (is_piece_size(heap, bytes)) {
+        ph_slab *slab;
+        size_t granules = granules_for(heap, bytes);
+        if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &rx, &slab)))
+            return alloc_slow(heap, bytes, ret_span);
+        describe_piece(heap, slab, rx, granules, ret_span);
+        return 0;
+    }
+    size_t pages = pages_for(heap, bytes);
+    if (PH_UNLIKELY(!ph_code_take_fast(heap, pages, &rx, &is_due)))
+        return alloc_slow(heap, bytes, ret_span);
+    if (PH_UNLIKELY(is_due))
+        return alloc_tick(heap, rx, pages, ret_span);
+    if (PH_UNLIKELY(rx & PH_RUN_CLEAN))
+        return alloc_unready(heap, rx, pages, ret_span);
+    describe_pages(heap, rx, pages, ret_span);
     return 0;
 }
 
@@ -144,7 +203,7 @@ int pageheap_exec_alloc_within(pageheap_exec *heap, size_t bytes, const void *lo
     size_t pages = pages_for(heap, bytes);
     int code = ph_code_alloc_within(heap, pages, (uintptr_t)lo, (uintptr_t)hi, &rx);
     if (code == 0)
-        describe(heap, rx, pages << heap->page_log2, ret_span);
+        describe_pages(heap, rx, pages, ret_span);
     return code;
 }
 
@@ -172,18 +231,33 @@ static int free_span(pageheap_exec *heap, uintptr_t rx, size_t bytes)
     return ph_code_free_pages(heap, rx, pages_for(heap, bytes));
 }
 
-/* Told once the span is nobody's: a hook that is told twice of one address has seen two spans. */
-int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
+/* The hook is told once the span is nobody's: if it hears of one address twice, there were two spans. */
+static PH_NOINLINE int free_slow(pageheap_exec *heap, void *rx, size_t bytes)
 {
     if (rx == NULL)
         return 0;
     int code = free_span(heap, (uintptr_t)rx, bytes);
-    if (PH_LIKELY(code == 0)) {
-        if (heap->hooks.freed != NULL)
-            heap->hooks.freed(heap->hooks.ctx, rx, bytes);
-        return 0;
-    }
-    return ph_code_exists(heap) ? ph_judge_bytes(heap->heap, code, "exec_free", rx, bytes) : code;
+    if (code != 0)
+        return ph_code_exists(heap) ? ph_judge_bytes(heap->heap, code, "exec_free", rx, bytes) : code;
+    if (heap->hooks.freed != NULL)
+        heap->hooks.freed(heap->hooks.ctx, rx, bytes);
+    return 0;
+}
+
+int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)rx;
+    if (PH_UNLIKELY(!ph_code_is_live(heap) || !ph_code_holds(heap, at) || bytes == 0 ||
+                    heap->hooks.freed != NULL))
+        return free_slow(heap, rx, bytes);
+    ph_slab *slab = ph_slab_at(heap, at);
+    bool is_done;
+    if (slab == NULL)
+        is_done = ph_code_free_fast(heap, at, pages_for(heap, bytes));
+    else
+        is_done = is_piece_size(heap, bytes) && (at & (((uintptr_t)1 << heap->granule_log2) - 1)) == 0 &&
+                  ph_piece_free_fast(heap, slab, at, granules_for(heap, bytes));
+    return PH_LIKELY(is_done) ? 0 : free_slow(heap, rx, bytes);
 }
 
 int pageheap_exec_shrink(pageheap_exec *heap, void *rx, size_t bytes, size_t new_bytes)

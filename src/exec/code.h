@@ -64,7 +64,8 @@ struct pageheap_exec {
     bool fills, wants_huge, uses_guards;
     uintptr_t rx_base;
     uint64_t reserved_bytes;
-    uintptr_t rw_delta; /* rw - rx; 0 if the rx view is written, or there is no other */
+    uintptr_t rw_delta; /* rw - rx; 0 if there is no second view */
+    uintptr_t rw_mask;  /* all ones if there is an address to write at, the rx one or another; else 0 */
     pageheap_exec_hooks hooks;
 
     void *tables; /* one mapping for those that follow */
@@ -110,9 +111,7 @@ static inline const ph_backend *ph_code_backend(const pageheap_exec *code)
 /* Where an rx address is written, NULL without a second view. */
 static inline void *ph_code_rw(const pageheap_exec *code, uintptr_t rx)
 {
-    if (code->rw_delta == 0 && code->backend != PAGEHEAP_EXEC_RWX)
-        return NULL;
-    return (void *)(rx + code->rw_delta);
+    return (void *)((rx + code->rw_delta) & code->rw_mask);
 }
 
 /* A system call's result, counted if it is a failure; what is only tried out has no heap to count for. */
@@ -128,7 +127,14 @@ static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
 
 /* ---- bits, one a page or one a granule: any thread may change its neighbours ---------------- */
 
-bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count);
+/* count > 0 */
+bool ph_bits_any_long(const _Atomic uint64_t *bits, size_t first, size_t count);
+static inline bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count)
+{
+    if (PH_UNLIKELY(first % 64 + count > 64))
+        return ph_bits_any_long(bits, first, count);
+    return ((ph_load_relaxed(&bits[first / 64]) >> (first % 64)) & (~UINT64_C(0) >> (64 - count))) != 0;
+}
 void ph_bits_set(_Atomic uint64_t *bits, size_t first, size_t count);
 void ph_bits_clear(_Atomic uint64_t *bits, size_t first, size_t count);
 
@@ -156,8 +162,15 @@ int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx);
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages);
 int ph_code_shrink_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages);
 int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
-/* A run that was just taken, PH_RUN_CLEAN perhaps with it: ready, or given back.  0 or a public code. */
-int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
+/* A clean run that was just taken: made ready, or given back.  0 or a public code. */
+int ph_code_finish_clean(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
+static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx)
+{
+    if (PH_UNLIKELY(run & PH_RUN_CLEAN))
+        return ph_code_finish_clean(code, run, pages, ret_rx);
+    *ret_rx = run;
+    return 0;
+}
 
 /* ---- write.c ------------------------------------------------------------------------------ */
 

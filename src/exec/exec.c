@@ -42,6 +42,8 @@ static void apply_options(pageheap_exec *code, const pageheap_exec_options *opti
         code->granule_log2 = code->page_log2 - PH_SLAB_GRANULES_LOG2; /* a slab is at least a page */
     code->slab_log2 = code->granule_log2 + PH_SLAB_GRANULES_LOG2;
     code->fork_policy = options->fork_policy;
+    bool is_written_there = ph_code_backend(code)->has_rw || code->backend == PAGEHEAP_EXEC_RWX;
+    code->rw_mask = is_written_there ? UINTPTR_MAX : 0;
     code->fills = (options->flags & PAGEHEAP_EXEC_NO_FILL) == 0;
     code->wants_huge = (options->flags & PAGEHEAP_EXEC_HUGE) != 0;
     code->uses_guards = !code->wants_huge && ph_code_backend_has_guards(code->backend);

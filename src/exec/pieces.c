@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pieces.c -- take and give pieces.  What they are is told in pieces.h. */
-#include "exec/pieces.h"
+#include "exec/fast.h"
 
 #include "map/meta.h"
 
@@ -191,12 +191,18 @@ static uintptr_t enliven(const pageheap_exec *code, ph_front *mine, ph_slab *sla
     return rx;
 }
 
-/* Cut a few pieces from the best slab; the first is live, the others are kept (front held).  0: no room. */
+/* A kept piece, or a few pieces cut from the best slab; one is live, the others are kept (front held).
+ * 0: no room. */
 static uintptr_t cut(const pageheap_exec *code, ph_front *mine, unsigned granules)
 {
     ph_pieces *pieces = mine->pieces;
     uint16_t starts[REFILL_PIECES];
     unsigned clean;
+    if (granules <= PH_KEPT_GRANULES_MAX && pieces->kept[granules].count != 0) {
+        ph_kept_pieces *kept = &pieces->kept[granules];
+        uintptr_t rx = kept->rx[--kept->count];
+        return enliven(code, mine, ph_slab_of(code, rx), rx);
+    }
     ph_block *block = ph_index_best(&pieces->index, granules);
     if (block == NULL)
         return 0;
@@ -222,22 +228,7 @@ static uintptr_t take_slowly(pageheap_exec *code, ph_front *mine, unsigned granu
     return rx;
 }
 
-/* The newest kept piece of this length, live; 0 if there is none. */
-static uintptr_t take_kept(const pageheap_exec *code, ph_front *mine, unsigned granules)
-{
-    uintptr_t rx = 0;
-    ph_front_enter(mine);
-    if (PH_LIKELY(mine->pieces != NULL && mine->pieces->kept[granules].count != 0)) {
-        ph_kept_pieces *kept = &mine->pieces->kept[granules];
-        rx = kept->rx[--kept->count];
-        ph_slab *slab = ph_load_relaxed(&code->slabs[(rx - code->rx_base) >> code->slab_log2]);
-        enliven(code, mine, slab, rx);
-    }
-    ph_front_leave(mine);
-    return rx;
-}
-
-static PH_NOINLINE int alloc_slowly(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx)
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx, ph_slab **ret_slab)
 {
     ph_front *mine = ph_front_mine(code->heap);
     if (mine == NULL || pieces_of(code, mine) == NULL)
@@ -252,18 +243,8 @@ static PH_NOINLINE int alloc_slowly(pageheap_exec *code, unsigned granules, uint
     if (rx == 0)
         return PAGEHEAP_ENOMEM;
     *ret_rx = rx;
+    *ret_slab = ph_slab_of(code, rx);
     return 0;
-}
-
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx)
-{
-    ph_front *mine = ph_front_mine(code->heap);
-    if (PH_LIKELY(mine != NULL && granules <= PH_KEPT_GRANULES_MAX)) {
-        *ret_rx = take_kept(code, mine, granules);
-        if (PH_LIKELY(*ret_rx != 0))
-            return 0;
-    }
-    return alloc_slowly(code, granules, ret_rx);
 }
 
 /* ---- free --------------------------------------------------------------------------------- */
@@ -274,32 +255,6 @@ static bool is_piece(const ph_slab *slab, unsigned granule, size_t granules)
     if (granules - 1 < 64)
         return ph_tags_is_run(&slab->tags[granule / 64], granule, granules);
     return ph_block_live_pages(&slab->block, granule) == granules;
-}
-
-/* It may hold something else than traps.  It was found to be live, or is nobody's: it can be read. */
-static bool needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, unsigned granule,
-                       size_t granules)
-{
-    return code->fills &&
-           (ph_bits_any(slab->written, granule, granules) || *(const volatile uint64_t *)rx != ph_traps[0]);
-}
-
-/* Our own piece, that holds nothing but traps: the whole of it.  False: not done, and nothing changed. */
-static bool free_fast(const pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
-{
-    unsigned granule = ph_slab_granule(code, slab, rx);
-    bool is_done = false;
-    ph_front_enter(mine);
-    if (ph_load_relaxed(&slab->owner) == mine && granules <= PH_KEPT_GRANULES_MAX &&
-        is_piece(slab, granule, granules) && !needs_fill(code, slab, rx, granule, granules)) {
-        ph_kept_pieces *kept = &mine->pieces->kept[granules];
-        is_done =
-            kept->count < PH_KEPT_EACH && ph_block_unmark(&slab->block, granule, ph_front_is_shared(mine));
-        if (is_done)
-            kept->rx[kept->count++] = rx;
-    }
-    ph_front_leave(mine);
-    return is_done;
 }
 
 /* Clear the mark: the piece is the caller's alone. */
@@ -370,18 +325,14 @@ int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granu
 {
     unsigned granule = ph_slab_granule(code, slab, rx);
     ph_front *mine = ph_front_mine(code->heap);
-    if (((rx - slab->rx) & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+    if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
         return PAGEHEAP_EINVAL;
-    if (mine != NULL && free_fast(code, mine, slab, rx, granules))
-        return 0;
     int error = claim(mine, slab, granule, granules);
     if (error != 0)
         return error;
-    size_t bytes = granules << code->granule_log2;
-    if (needs_fill(code, slab, rx, granule, granules)) {
-        if (ph_code_fill(code, rx, bytes) == 0)
-            ph_bits_clear(slab->written, granule, granules);
-    }
+    if (ph_piece_needs_fill(code, slab, rx, granule, granules) &&
+        ph_code_fill(code, rx, granules << code->granule_log2) == 0)
+        ph_bits_clear(slab->written, granule, granules);
     give_back(code, mine, slab, rx, granules);
     return 0;
 }
@@ -392,7 +343,7 @@ int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t gra
 {
     ph_front *mine = ph_front_mine(code->heap);
     unsigned granule = ph_slab_granule(code, slab, rx);
-    if (((rx - slab->rx) & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+    if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
         return PAGEHEAP_EINVAL;
     for (;;) {
         ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */

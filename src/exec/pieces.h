@@ -52,13 +52,19 @@ static inline ph_slab *ph_slab_at(const pageheap_exec *code, uintptr_t rx)
     return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with open_slab */
 }
 
+/* The slab of one of our pieces. */
+static inline ph_slab *ph_slab_of(const pageheap_exec *code, uintptr_t rx)
+{
+    return ph_load_relaxed(&code->slabs[(rx - code->rx_base) >> code->slab_log2]);
+}
+
 static inline unsigned ph_slab_granule(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx)
 {
     return (unsigned)((rx - slab->rx) >> code->granule_log2);
 }
 
-/* Codes are public ones. */
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx);
+/* Codes are public ones.  *ret_slab is the slab that the piece is in. */
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx, ph_slab **ret_slab);
 int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules);
 int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules);
 

@@ -99,30 +99,24 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
+/* The tags of a run of this front's of up to 64 pages; NULL if there is no such run. */
+static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags(const ph_front *front, uintptr_t page, size_t pages)
+{
+    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
+        return NULL;
+    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
+    if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
+        return NULL;
+    ph_block_tags *tags = &window->tags[PH_FAST_TAGS(page)];
+    return PH_LIKELY(ph_tags_is_run(tags, page, pages)) ? tags : NULL;
+}
+
 /* Any other run. */
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
     uintptr_t page = ph_fast_page(address);
-    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
-        return false;
-    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
-    if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
-        return false;
-    ph_block_tags *tags = &window->tags[PH_FAST_TAGS(page)];
-    return PH_LIKELY(ph_tags_is_run(tags, page, pages)) && ph_fast_keep(front, tags, address, page, pages);
-}
-
-/* True if this is a live run of this thread's, of up to 64 pages or the hot one (front entered). */
-static PH_ALWAYS_INLINE bool ph_fast_is_mine(const ph_front *front, uintptr_t address, size_t pages)
-{
-    uintptr_t page = ph_fast_page(address);
-    if (address == ph_load_relaxed(&front->hot_run))
-        return ph_load_relaxed(&front->hot_pages) == (pages | PH_HOT_OUT);
-    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
-        return false;
-    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
-    return window != NULL && ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) == front &&
-           ph_tags_is_run(&window->tags[PH_FAST_TAGS(page)], page, pages);
+    ph_block_tags *tags = ph_fast_tags(front, page, pages);
+    return PH_LIKELY(tags != NULL) && ph_fast_keep(front, tags, address, page, pages);
 }
 
 /* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* fast.h -- the hot path for code: a span that the calling thread keeps ready out of its front, and one that
+ * holds nothing but traps into it.  Whatever does not fit is left to spans.c and pieces.c, which do the same
+ * without haste.  As heap/fast.h, on which it stands.
+ */
+#ifndef PH_EXEC_FAST_H
+#define PH_EXEC_FAST_H
+
+#include "exec/pieces.h"
+#include "heap/fast.h"
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+/* It may hold something else than traps.  It can be read: it is live and stays so, or is ours alone. */
+static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
+{
+    return code->fills && (ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
+                           *(const volatile uint64_t *)rx != ph_traps[0]);
+}
+
+/* A run that is ready, live.  False: there is none.  *ret_is_due tells that it is time for a tick. */
+static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *code, uint64_t pages, uintptr_t *ret_run,
+                                               bool *ret_is_due)
+{
+    return PH_LIKELY(ph_fast_is_last(code->heap)) &&
+           ph_fast_alloc(ph_thread_last.front, pages, ret_run, ret_is_due);
+}
+
+/* A run of this thread's that holds nothing but traps is kept as it is (front entered).  It is known to be
+ * live before it is read: nobody takes its memory meanwhile, because who gives memory back holds the front. */
+static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *code, ph_front *mine, uintptr_t rx,
+                                                    uint64_t pages)
+{
+    if (rx == ph_load_relaxed(&mine->hot_run))
+        return ph_load_relaxed(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
+               !ph_code_needs_fill(code, rx, pages) && ph_fast_return_hot(mine, pages);
+    uintptr_t page = ph_fast_page(rx);
+    ph_block_tags *tags = ph_fast_tags(mine, page, pages);
+    return tags != NULL && !ph_code_needs_fill(code, rx, pages) && ph_fast_keep(mine, tags, rx, page, pages);
+}
+
+/* False: not done, and nothing changed. */
+static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
+{
+    ph_front *mine = ph_thread_last.front;
+    if (PH_UNLIKELY(!ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+        return false;
+    bool is_done = ph_code_keep_unwritten(code, mine, rx, pages);
+    if (is_done)
+        ph_bump_hot(&mine->free_calls, 1);
+    ph_front_leave_fast(mine);
+    return is_done;
+}
+
+/* ---- pieces ------------------------------------------------------------------------------- */
+
+/* As ph_code_needs_fill. */
+static PH_ALWAYS_INLINE bool ph_piece_needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx,
+                                                 unsigned granule, size_t granules)
+{
+    return code->fills &&
+           (ph_bits_any(slab->written, granule, granules) || *(const volatile uint64_t *)rx != ph_traps[0]);
+}
+
+/* The newest kept piece of this length, live.  False: there is none, or the front is wanted elsewhere. */
+static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules, uintptr_t *ret_rx,
+                                                ph_slab **ret_slab)
+{
+    ph_front *mine = ph_thread_last.front;
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+        return false;
+    ph_kept_pieces *kept = mine->pieces != NULL ? &mine->pieces->kept[granules] : NULL;
+    bool has_one = kept != NULL && kept->count != 0;
+    if (PH_LIKELY(has_one)) {
+        uintptr_t rx = kept->rx[--kept->count];
+        ph_slab *slab = ph_slab_of(code, rx);
+        unsigned granule = ph_slab_granule(code, slab, rx);
+        ph_tags_mark(&slab->tags[granule / 64], granule);
+        *ret_rx = rx;
+        *ret_slab = slab;
+    }
+    ph_front_leave_fast(mine);
+    return has_one;
+}
+
+/* Our own piece, at a granule, that holds nothing but traps.  False: not done, and nothing changed. */
+static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_slab *slab, uintptr_t rx,
+                                                size_t granules)
+{
+    ph_front *mine = ph_thread_last.front;
+    unsigned granule = ph_slab_granule(code, slab, rx);
+    ph_block_tags *tags = &slab->tags[granule / 64];
+    bool is_done = false;
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+        return false;
+    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_is_run(tags, granule, granules)) &&
+        !ph_piece_needs_fill(code, slab, rx, granule, granules)) {
+        ph_kept_pieces *kept = &mine->pieces->kept[granules];
+        is_done = kept->count < PH_KEPT_EACH;
+        if (PH_LIKELY(is_done)) {
+            ph_tags_unmark(tags, granule);
+            kept->rx[kept->count++] = rx;
+        }
+    }
+    ph_front_leave_fast(mine);
+    return is_done;
+}
+
+#endif
