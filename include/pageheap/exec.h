@@ -77,9 +77,8 @@ PAGEHEAP_API int pageheap_exec_probe(uint32_t flags, pageheap_exec_caps *ret_cap
  *   what
  *            the parent writes there later; every call that would change the heap is refused with EACCES.
  *   PRIVATE  The child has its own copy at the same addresses, and goes on with it independently.  If there
- *   is
- *            no memory for the copy, the child is as under DENY.  Code that another thread is writing during
- *            the fork may be copied half written.
+ *            is no memory for the copy, the child is as under DENY.  Code that another thread is writing
+ *            during the fork may be copied half written.
  *   SHARE    The child has both views of the same memory: it may write live spans, and parent and child see
  *            what the other writes.  It may not alloc, free or trim, because the parent would not know:
  *            EACCES.
@@ -114,9 +113,9 @@ typedef struct pageheap_exec_options {
     uint32_t fork_policy;   /* PAGEHEAP_EXEC_FORK_* */
     uint32_t granule_bytes; /* pieces are multiples of this: 16, 32, 64, 128; default 64 */
     uint32_t decay_ms;      /* as in pageheap_options */
-    uint64_t
-        reserve_bytes; /* address space of each view: a multiple of 2 MiB; default 1 GiB, on arm64 64 MiB; if
-                               there is less, half of it, and so on: pageheap_exec_stats tells what was got */
+    /* Address space of each view, a multiple of 2 MiB; default 1 GiB, on arm64 64 MiB.  If there is less, half
+     * of it, and so on: pageheap_exec_stats tells what was got. */
+    uint64_t reserve_bytes;
     uint64_t limit_bytes; /* refuse allocations beyond this many bytes in use; default none */
     const void *near;     /* every span lies within reach of this; default the program's entry point */
     uint64_t reach_bytes; /* default: 2 GiB, on arm64 128 MiB: what a direct call reaches */
@@ -226,6 +225,7 @@ typedef struct pageheap_exec_stats {
     uint32_t reserved;  /* zero */
 } pageheap_exec_stats;
 
+/* Fill *ret_stats.  Counters of running threads may lag by the operation in progress.  0, or EINVAL. */
 PAGEHEAP_API int pageheap_exec_get_stats(pageheap_exec *heap, pageheap_exec_stats *ret_stats);
 
 /* Recount every cached number of the heap.  0, or EBADRUN after one line per mismatch on stderr. */

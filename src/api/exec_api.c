@@ -357,10 +357,11 @@ static bool publish(pageheap_exec *heap, void *rx, size_t bytes)
     return ph_code_note_executed(heap, (uintptr_t)rx, bytes);
 }
 
-/* Other processors may have fetched what was there. */
+/* Other processors may have fetched what was there, if there is another thread for them to run.  The calling
+ * thread's own is told of the change by the flush, or, on x86, sees the stores. */
 static void fetch_anew(pageheap_exec *heap)
 {
-    if (ph_code_has_sync_core()) {
+    if (ph_code_has_sync_core() && !ph_code_os_is_alone()) {
         ph_fetch_add_relaxed(&heap->barriers, 1);
         (void)ph_code_note(heap, ph_code_os.sync_cores());
     }

@@ -62,6 +62,17 @@
 #define PH_TRAP_INSTRUCTIONS UINT64_C(0)
 #endif
 
+/* Eight bytes that are a function: return n, of 16 bits; 0 where none is known.
+ * x86     mov eax, n; ret
+ * arm64   mov w0, n; ret */
+#if defined(__x86_64__) || defined(__i386__)
+#define PH_RETURN_INSTRUCTIONS(n) (UINT64_C(0xccccc300000000b8) | (uint64_t)(n) << 8)
+#elif defined(__aarch64__)
+#define PH_RETURN_INSTRUCTIONS(n) (UINT64_C(0xd65f03c052800000) | (uint64_t)(n) << 5)
+#else
+#define PH_RETURN_INSTRUCTIONS(n) UINT64_C(0)
+#endif
+
 /* A cache line on every machine we run on; only speed depends on it. */
 #define PH_LINE_BYTES 64
 

@@ -169,12 +169,12 @@ static int code_discard(pageheap *heap, void *base, size_t bytes)
     return discard_pages(code, (uintptr_t)base, bytes);
 }
 
-/* At the end only, and then the whole reservation is unmapped. */
+/* A region that came to nothing is cut again; at the end the whole reservation is unmapped. */
 static int code_unmap(pageheap *heap, void *base, size_t bytes)
 {
-    (void)heap;
-    (void)base;
-    (void)bytes;
+    pageheap_exec *code = heap->code;
+    if ((uintptr_t)base + bytes == code->rx_base + code->carved_bytes)
+        code->carved_bytes -= bytes;
     return 0;
 }
 

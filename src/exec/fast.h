@@ -11,10 +11,16 @@
 
 /* ---- pages -------------------------------------------------------------------------------- */
 
+/* The number of a page, in heaps with pages of 4 KiB: no other front is ever entered fast. */
+static PH_ALWAYS_INLINE size_t ph_code_fast_page(const pageheap_exec *code, uintptr_t rx)
+{
+    return (rx - code->rx_base) >> PH_FAST_PAGE_LOG2;
+}
+
 /* It may hold something else than traps.  It can be read: it is live and stays so, or is ours alone. */
 static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
-    return code->fills && (ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
+    return code->fills && (ph_bits_any(code->written, ph_code_fast_page(code, rx), pages) ||
                            *(const volatile uint64_t *)rx != ph_traps[0]);
 }
 
@@ -27,7 +33,7 @@ static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *code, uint64
 }
 
 /* A run of this thread's that holds nothing but traps is kept as it is (front entered).  It is known to be
- * live before it is read: nobody takes its memory meanwhile, because who gives memory back holds the front. */
+ * live before it is read: nobody takes its memory meanwhile, since who gives memory back holds the front. */
 static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *code, ph_front *mine, uintptr_t rx,
                                                     uint64_t pages)
 {

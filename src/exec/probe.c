@@ -18,6 +18,21 @@ static struct {
     _Atomic bool is_set_up;
 } known;
 
+/* Code is run, overwritten, and run again.  Who translates programs may miss what is written through another
+ * address (QEMU before 8.1, Valgrind), and would then run what was there before. */
+static int try_run(pageheap_exec *code)
+{
+    int error = 0;
+    for (int n = 1; n <= 2 && PH_RETURN_INSTRUCTIONS(1) != 0 && error == 0; n++) {
+        uint64_t function = PH_RETURN_INSTRUCTIONS(n);
+        error = ph_code_backend(code)->write(code, code->rx_base, &function, sizeof function);
+        ph_code_os_flush(code->rx_base, sizeof function);
+        if (error == 0 && ((int (*)(void))code->rx_base)() != n)
+            error = -EIO;
+    }
+    return error;
+}
+
 /* One block is mapped, written and read back. */
 static int try_block(pageheap_exec *code, bool *ret_guards)
 {
@@ -27,6 +42,8 @@ static int try_block(pageheap_exec *code, bool *ret_guards)
         error = ph_code_backend(code)->write(code, rx, ph_traps, sizeof ph_traps[0]);
     if (error == 0 && *(const volatile uint64_t *)rx != ph_traps[0])
         error = -EIO;
+    if (error == 0)
+        error = try_run(code);
     if (error == 0)
         *ret_guards = ph_os.advise((void *)rx, (size_t)1 << code->page_log2, PH_ADVICE_GUARD) == 0;
     return error;

@@ -29,12 +29,19 @@ int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx)
 
 /* ---- free --------------------------------------------------------------------------------- */
 
+/* It may hold something else than traps; it is ours alone. */
+static bool needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
+{
+    return code->fills && (ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
+                           *(const volatile uint64_t *)rx != ph_traps[0]);
+}
+
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
     int error = ph_run_claim(code->heap, rx, pages);
     if (error != 0)
         return error;
-    if (ph_code_needs_fill(code, rx, pages) && ph_code_fill(code, rx, (size_t)pages << code->page_log2) == 0)
+    if (needs_fill(code, rx, pages) && ph_code_fill(code, rx, (size_t)pages << code->page_log2) == 0)
         ph_bits_clear(code->written, ph_code_page(code, rx), pages);
     ph_run_return(code->heap, rx, pages, false);
     return 0;

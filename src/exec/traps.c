@@ -49,14 +49,15 @@ void ph_bits_clear(_Atomic uint64_t *bits, size_t first, size_t count)
 
 int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    int error = 0;
-    while (bytes != 0 && error == 0) {
-        size_t part = bytes < sizeof ph_traps ? bytes : sizeof ph_traps;
-        error = ph_code_backend(code)->write(code, rx, ph_traps, part);
-        rx += part;
-        bytes -= part;
+    int error = ph_code_begin_write(code, rx, bytes); /* once, not for each part */
+    if (error != 0)
+        return error;
+    for (size_t done = 0; done < bytes && error == 0; done += sizeof ph_traps) {
+        size_t part = bytes - done < sizeof ph_traps ? bytes - done : sizeof ph_traps;
+        error = ph_code_backend(code)->write(code, rx + done, ph_traps, part);
     }
-    return error;
+    int end_error = ph_code_end_write(code, rx, bytes);
+    return error != 0 ? error : end_error;
 }
 
 /* ---- marks: by the granule in slabs, by the page elsewhere -------------------------------- */

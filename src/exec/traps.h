@@ -7,9 +7,9 @@
 
 #include "base/compiler.h"
 
-#define PH_TRAP_WORDS 512
+#define PH_TRAP_WORDS 2048
 
-/* 4 KiB of traps, to be copied from. */
+/* 16 KiB of traps, to be copied from. */
 extern uint64_t ph_traps[PH_TRAP_WORDS];
 
 #endif

@@ -12,26 +12,50 @@ static int protect(pageheap_exec *code, size_t first, size_t count, enum ph_acce
     return ph_code_note(code, ph_code_os.protect(base, count << code->page_log2, access));
 }
 
-/* Change the counts of [first, first + count); pages whose count comes from 0, or goes to 0, get this access.
- * Returns how many pages were done before an error. */
-static size_t step_pages(pageheap_exec *code, size_t first, size_t count, int by, enum ph_access access,
-                         int *ret_error)
+/* Pages of [first, first + count) whose count is `edge`: how many adjacent ones begin at the first. */
+static size_t at_edge(const pageheap_exec *code, size_t first, size_t count, uint16_t edge)
+{
+    size_t pages = 0;
+    while (pages < count && code->writers[first + pages] == edge)
+        pages++;
+    return pages;
+}
+
+static void add_writers(pageheap_exec *code, size_t first, size_t count, int by)
+{
+    for (size_t i = 0; i < count; i++)
+        code->writers[first + i] = (uint16_t)(code->writers[first + i] + by);
+}
+
+/* One writer less.  A page that the system will not make executable again stays writable until a later writer
+ * of it is done; the first such error is told. */
+static int close_pages(pageheap_exec *code, size_t first, size_t count)
+{
+    int error = 0;
+    for (size_t done = 0; done < count;) {
+        size_t pages = at_edge(code, first + done, count - done, 1);
+        int result = pages == 0 ? 0 : protect(code, first + done, pages, PH_ACCESS_RX);
+        error = error == 0 ? result : error;
+        done += pages == 0 ? 1 : pages;
+    }
+    add_writers(code, first, count, -1);
+    return error;
+}
+
+/* One writer more, or an error and all as it was. */
+static int open_pages(pageheap_exec *code, size_t first, size_t count)
 {
     size_t done = 0;
-    *ret_error = 0;
-    while (done < count && *ret_error == 0) {
-        size_t flips = 0; /* adjacent pages that change, in one call */
-        uint16_t edge = by > 0 ? 0 : 1;
-        while (done + flips < count && code->writers[first + done + flips] == edge)
-            flips++;
-        if (flips != 0)
-            *ret_error = protect(code, first + done, flips, access);
-        size_t stepped = flips != 0 ? flips : 1;
-        for (size_t i = 0; i < stepped && *ret_error == 0; i++)
-            code->writers[first + done + i] = (uint16_t)(code->writers[first + done + i] + by);
-        done += *ret_error == 0 ? stepped : 0;
+    int error = 0;
+    while (done < count && error == 0) {
+        size_t pages = at_edge(code, first + done, count - done, 0);
+        error = pages == 0 ? 0 : protect(code, first + done, pages, PH_ACCESS_RW);
+        done += error != 0 ? 0 : pages == 0 ? 1 : pages;
     }
-    return done;
+    add_writers(code, first, done, 1);
+    if (error != 0 && done != 0)
+        (void)close_pages(code, first, done);
+    return error;
 }
 
 static size_t pages_of(const pageheap_exec *code, uintptr_t rx, size_t bytes, size_t *ret_first)
@@ -43,14 +67,11 @@ static size_t pages_of(const pageheap_exec *code, uintptr_t rx, size_t bytes, si
 int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
     size_t first;
-    int error, ignored;
     if (code->backend != PAGEHEAP_EXEC_FLIP)
         return 0;
     size_t count = pages_of(code, rx, bytes, &first);
     ph_mutex_lock(&code->write_turn);
-    size_t done = step_pages(code, first, count, 1, PH_ACCESS_RW, &error);
-    if (error != 0 && done != 0)
-        (void)step_pages(code, first, done, -1, PH_ACCESS_RX, &ignored);
+    int error = open_pages(code, first, count);
     ph_mutex_unlock(&code->write_turn);
     return error;
 }
@@ -68,13 +89,11 @@ static bool are_open(const pageheap_exec *code, size_t first, size_t count)
 int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
     size_t first;
-    int error = -EINVAL;
     if (code->backend != PAGEHEAP_EXEC_FLIP)
         return 0;
     size_t count = pages_of(code, rx, bytes, &first);
     ph_mutex_lock(&code->write_turn);
-    if (are_open(code, first, count))
-        (void)step_pages(code, first, count, -1, PH_ACCESS_RX, &error);
+    int error = are_open(code, first, count) ? close_pages(code, first, count) : -EINVAL;
     ph_mutex_unlock(&code->write_turn);
     return error;
 }

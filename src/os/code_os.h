@@ -49,6 +49,9 @@ extern ph_code_os_calls ph_code_os;
 /* Make sync_cores legal; once per process is enough.  0 or a negative errno. */
 int ph_code_os_setup(void);
 
+/* True if the process has only ever had this one thread, as far as the C library knows. */
+bool ph_code_os_is_alone(void);
+
 /* The largest file that may be written, in bytes. */
 uint64_t ph_code_os_file_limit(void);
 

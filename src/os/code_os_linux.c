@@ -226,6 +226,14 @@ int ph_code_os_setup(void)
     RESULT_OF(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
 }
 
+/* glibc's, from 2.32 on: <sys/single_threaded.h>. */
+extern char __libc_single_threaded __attribute__((weak));
+
+bool ph_code_os_is_alone(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded != 0;
+}
+
 uint64_t ph_code_os_file_limit(void)
 {
     struct rlimit limit;
