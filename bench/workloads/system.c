@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* system.c -- what the system sees of a heap: calls, mappings, the cost of one that is empty. */
 #include "../harness.h"
+#include "../mappings.h"
 #include "../peers/peers_all.h"
 #include "../syscount.h"
 #include "../workload.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* ---- system calls in a hot loop --------------------------------------------------------- */
 
@@ -67,20 +67,6 @@ int workload_system_calls(const struct workload_run *run, double *ret_values)
 #define ALLOWED_MAPPINGS        8
 #define ALLOWED_PER_RESERVATION 2
 
-static size_t count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "re");
-    size_t lines = 0;
-    int c;
-
-    if (file == NULL)
-        return 0;
-    while ((c = fgetc(file)) != EOF)
-        lines += c == '\n';
-    fclose(file);
-    return lines;
-}
-
 /* Mappings that a million mixed operations left behind, over how many are allowed. */
 int workload_mappings(const struct workload_run *run, double *ret_values)
 {
@@ -92,7 +78,7 @@ int workload_mappings(const struct workload_run *run, double *ret_values)
 
     if (live_table_create(&table, run->peer, run->workload->live_runs) != 0)
         return -1;
-    before = count_mappings();
+    before = mappings_count();
     if (!live_table_fill(&table, &rng, table.capacity, SMALL_PAGES_MAX))
         return -1;
     for (size_t i = 0; i < MIXED_OPS; i++) {
@@ -102,7 +88,7 @@ int workload_mappings(const struct workload_run *run, double *ret_values)
         if (!live_table_add(&table, rng_between(&rng, 1, pages_max)))
             return -1;
     }
-    after = count_mappings();
+    after = mappings_count();
     if (pageheap_get_stats(peer_pageheap_heap(), &stats) != 0)
         return -1;
     ret_values[0] =
