@@ -5,39 +5,80 @@
 #include "harness.h"
 #include "machine.h"
 #include "options.h"
-#include "peers/peers_all.h"
 #include "results_print.h"
-#include "self_test.h"
+#include "sections.h"
 
 #include <err.h>
 #include <math.h>
+#include <pageheap/pageheap.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+/* The peers of one section that are measured. */
+struct columns {
+    const struct peer *peers[RESULTS_PEERS_MAX];
+    size_t count;
+};
 
 struct session {
     const struct options *options;
-    const struct peer *peers[RESULTS_PEERS_MAX];
-    size_t peers_count;
-    struct report_table *table; /* NULL under --json */
+    struct columns columns[SECTIONS];
+    struct report_table *table; /* of the section at hand; NULL under --json */
     json_t *json_rows;          /* NULL without */
     bool shows_progress;
     size_t missed;
     size_t failed; /* rows in which pageheap itself gave no result */
 };
 
-static void choose_peers(struct session *session)
+static bool is_of_section(const struct section *section, const struct peer *wanted)
+{
+    const struct peer *peer;
+
+    for (size_t i = 0; (peer = section->peer_at(i)) != NULL; i++) {
+        if (peer == wanted)
+            return true;
+    }
+    return wanted == section->null;
+}
+
+static void choose_peers(struct session *session, size_t section)
 {
     const struct options *options = session->options;
+    struct columns *columns = &session->columns[section];
     const struct peer *peer;
 
     for (size_t i = 0; i < options->peers_count; i++) {
-        if (!peer_is_installed(options->peers[i]))
-            errx(EXIT_FAILURE, "allocator '%s' is not installed", options->peers[i]->name);
-        session->peers[session->peers_count++] = options->peers[i];
+        peer = options->peers[i];
+        if (is_of_section(&sections[section], peer) && peer_is_installed(peer))
+            columns->peers[columns->count++] = peer;
     }
-    for (size_t i = 0; options->peers_count == 0 && (peer = peer_at(i)) != NULL; i++) {
+    for (size_t i = 0; options->peers_count == 0 && (peer = sections[section].peer_at(i)) != NULL; i++) {
         if (peer_is_installed(peer))
-            session->peers[session->peers_count++] = peer;
+            columns->peers[columns->count++] = peer;
+    }
+}
+
+static bool is_chosen(const struct session *session, const char *name)
+{
+    for (size_t section = 0; section < SECTIONS; section++) {
+        for (size_t i = 0; i < session->columns[section].count; i++) {
+            if (strcmp(session->columns[section].peers[i]->name, name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Who asks for an allocator by name wants to know if it is not there.  One that is in both sections is there
+ * if it is in one: a machine may refuse code memory alone. */
+static void refuse_absent(const struct session *session)
+{
+    const struct options *options = session->options;
+
+    for (size_t i = 0; i < options->peers_count; i++) {
+        if (!is_chosen(session, options->peers[i]->name))
+            errx(EXIT_FAILURE, "allocator '%s' is not installed", options->peers[i]->name);
     }
 }
 
@@ -56,9 +97,9 @@ static void clear_progress(const struct session *session)
 
 static bool is_for(const struct session *session, const struct workload *workload, const struct peer *peer)
 {
-    if (peer == &peer_pageheap)
+    if (peer->role == PEER_OURS)
         return true;
-    if (peer == &peer_null)
+    if (peer->role == PEER_NULL)
         return (workload->flags & WORKLOAD_HARNESS) != 0;
     if ((workload->flags & WORKLOAD_HEAP) != 0)
         return false;
@@ -108,24 +149,29 @@ static void run_once(const struct session *session, const struct workload *workl
     }
 }
 
-static void conclude(struct session *session, struct row_result *result)
+static void conclude(struct session *session, const struct section *section, struct row_result *result)
 {
     struct standing standing = standing_of(result);
 
     for (size_t i = 0; i < result->series_count; i++) {
         const struct series *series = &result->series[i];
 
-        session->failed += series->peer == &peer_pageheap && series->outcome != OUTCOME_DONE;
+        session->failed += series->peer->role == PEER_OURS && series->outcome != OUTCOME_DONE;
     }
     session->missed += standing.verdict == VERDICT_MISS;
-    if (session->table != NULL)
+    if (session->table != NULL) {
         results_table_add(session->table, result, session->options->with_spread);
-    else
-        json_array_append_new(session->json_rows, results_json(result));
+    } else {
+        json_t *row = results_json(result);
+
+        json_object_set_new(row, "section", json_string(section->name));
+        json_array_append_new(session->json_rows, row);
+    }
 }
 
-static void run_workload(struct session *session, const struct workload *workload)
+static void run_workload(struct session *session, size_t section, const struct workload *workload)
 {
+    const struct columns *columns = &session->columns[section];
     struct row_result results[WORKLOAD_ROWS_MAX];
     size_t rows_count = workload_rows_count(workload);
     unsigned rounds = session->options->rounds;
@@ -134,20 +180,20 @@ static void run_workload(struct session *session, const struct workload *workloa
         rounds = workload->rounds_max;
     for (size_t row = 0; row < rows_count; row++) {
         results[row].row = &workload->rows[row];
-        results[row].series_count = session->peers_count;
-        for (size_t i = 0; i < session->peers_count; i++)
-            prepare_series(session, workload, session->peers[i], rounds, &results[row].series[i]);
-        prepare_series(session, workload, &peer_null, rounds, &results[row].harness);
+        results[row].series_count = columns->count;
+        for (size_t i = 0; i < columns->count; i++)
+            prepare_series(session, workload, columns->peers[i], rounds, &results[row].series[i]);
+        prepare_series(session, workload, sections[section].null, rounds, &results[row].harness);
     }
     for (unsigned round = 0; round < rounds; round++) {
-        for (size_t column = 0; column <= session->peers_count; column++)
+        for (size_t column = 0; column <= columns->count; column++)
             run_once(session, workload, round, results, column);
     }
     clear_progress(session);
     for (size_t row = 0; row < rows_count; row++) {
         if (options_want_row(session->options, results[row].row))
-            conclude(session, &results[row]);
-        for (size_t column = 0; column <= session->peers_count; column++)
+            conclude(session, &sections[section], &results[row]);
+        for (size_t column = 0; column <= columns->count; column++)
             free(series_at(&results[row], column)->values);
     }
 }
@@ -163,36 +209,63 @@ static bool is_wanted(const struct options *options, const struct workload *work
     return false;
 }
 
-static bool is_useful(const struct session *session, const struct workload *workload)
+static bool is_run(const struct session *session, size_t section, const struct workload *workload)
 {
-    for (size_t i = 0; i < session->peers_count; i++) {
-        if (is_for(session, workload, session->peers[i]))
-            return true;
+    const struct columns *columns = &session->columns[section];
+
+    for (size_t i = 0; i < columns->count; i++) {
+        if (is_for(session, workload, columns->peers[i]))
+            return is_wanted(session->options, workload);
     }
     return false;
-}
-
-static bool is_run(const struct session *session, const struct workload *workload)
-{
-    return is_wanted(session->options, workload) && is_useful(session, workload);
 }
 
 /* The rows that are asked for exist, and yet none may be left: some are long, some are not for every peer. */
-static bool is_anything_run(const struct session *session)
+static bool is_section_run(const struct session *session, size_t section)
 {
     const struct workload *workload;
 
-    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
-        if (is_run(session, workload))
+    for (size_t i = 0; (workload = sections[section].workload_at(i)) != NULL; i++) {
+        if (is_run(session, section, workload))
             return true;
     }
     return false;
+}
+
+static bool is_anything_run(const struct session *session)
+{
+    for (size_t section = 0; section < SECTIONS; section++) {
+        if (is_section_run(session, section))
+            return true;
+    }
+    return false;
+}
+
+static void run_section(struct session *session, size_t section)
+{
+    const struct options *options = session->options;
+    const struct columns *columns = &session->columns[section];
+    const struct workload *workload;
+
+    if (!is_section_run(session, section))
+        return;
+    if (session->json_rows == NULL) {
+        printf("\n%s\n\n", sections[section].title);
+        session->table = results_table_create(stdout, columns->peers, columns->count,
+                                              sections[section].ratio_title, options->with_spread);
+    }
+    for (size_t i = 0; (workload = sections[section].workload_at(i)) != NULL; i++) {
+        if (is_run(session, section, workload))
+            run_workload(session, section, workload);
+    }
+    if (session->table != NULL)
+        report_destroy(session->table);
+    session->table = NULL;
 }
 
 static int measure(struct session *session)
 {
     const struct options *options = session->options;
-    const struct workload *workload;
     struct machine machine;
 
     machine_describe(&machine);
@@ -201,15 +274,11 @@ static int measure(struct session *session)
     } else {
         machine_print(&machine, stdout);
         printf("%u round%s of %g s: of times the best, else the median; "
-               "each allocator in a process of its own, in turn\n\n",
+               "each allocator in a process of its own, in turn\n",
                options->rounds, options->rounds == 1 ? "" : "s", options->seconds);
-        session->table =
-            results_table_create(stdout, session->peers, session->peers_count, options->with_spread);
     }
-    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
-        if (is_run(session, workload))
-            run_workload(session, workload);
-    }
+    for (size_t section = 0; section < SECTIONS; section++)
+        run_section(session, section);
     if (options->json) {
         json_t *document = json_pack("{s:s, s:o, s:i, s:f, s:o}", "version", PAGEHEAP_VERSION, "machine",
                                      machine_json(&machine), "rounds", (int)options->rounds, "seconds",
@@ -219,38 +288,52 @@ static int measure(struct session *session)
         putchar('\n');
         json_decref(document);
     } else {
-        report_destroy(session->table);
         printf("\n%zu target%s missed\n", session->missed, session->missed == 1 ? "" : "s");
     }
     return session->failed != 0 || (options->check && session->missed != 0) ? 1 : 0;
 }
 
-static void list(void)
+static void list_section(const struct section *section)
 {
     const struct workload *workload;
     const struct peer *peer;
 
-    printf("Rows (--filter):\n");
-    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
+    printf("%s\n\nRows (--filter):\n", section->title);
+    for (size_t i = 0; (workload = section->workload_at(i)) != NULL; i++) {
         for (size_t row = 0; row < workload_rows_count(workload); row++)
             printf("  %-18s %s%s\n", workload->rows[row].name, workload->rows[row].title,
                    (workload->flags & WORKLOAD_LONG) != 0 ? " (--long)" : "");
     }
     printf("\nAllocators (--allocators):\n");
-    for (size_t i = 0; (peer = peer_at(i)) != NULL; i++)
+    for (size_t i = 0; (peer = section->peer_at(i)) != NULL; i++)
         printf("  %-18s %s%s\n", peer->name, peer->description,
                peer_is_installed(peer) ? "" : " (not installed)");
+}
+
+static void list(void)
+{
+    for (size_t section = 0; section < SECTIONS; section++) {
+        if (section != 0)
+            putchar('\n');
+        list_section(&sections[section]);
+    }
 }
 
 static int self_test(const struct session *session)
 {
     int status = 0;
 
-    for (size_t i = 0; i < session->peers_count; i++) {
-        bool sound = peer_self_test(session->peers[i]) == 0;
+    for (size_t section = 0; section < SECTIONS; section++) {
+        const struct columns *columns = &session->columns[section];
 
-        printf("%-12s %s\n", session->peers[i]->name, sound ? "ok" : "FAILED");
-        status |= !sound;
+        if (columns->count != 0)
+            printf("%s\n", sections[section].title);
+        for (size_t i = 0; i < columns->count; i++) {
+            bool sound = sections[section].self_test(columns->peers[i]) == 0;
+
+            printf("  %-18s %s\n", columns->peers[i]->name, sound ? "ok" : "FAILED");
+            status |= !sound;
+        }
     }
     return status;
 }
@@ -268,7 +351,9 @@ int bench_command(int argc, char **argv)
         return 0;
     }
     session.shows_progress = isatty(STDERR_FILENO) != 0;
-    choose_peers(&session);
+    for (size_t section = 0; section < SECTIONS; section++)
+        choose_peers(&session, section);
+    refuse_absent(&session);
     if (options.self_test)
         return self_test(&session);
     if (!is_anything_run(&session))

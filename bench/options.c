@@ -2,6 +2,8 @@
 /* options.c -- see options.h. */
 #include "options.h"
 
+#include "sections.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +64,30 @@ static double parse_seconds(const char *text, struct argp_state *state)
     return seconds;
 }
 
+static void add_peer(const struct peer *peer, struct options *options, struct argp_state *state)
+{
+    if (options->peers_count == OPTIONS_PEERS_MAX)
+        argp_error(state, "more than %d allocators", OPTIONS_PEERS_MAX);
+    options->peers[options->peers_count++] = peer;
+}
+
+/* One name may be that of a peer in each section. */
+static bool add_peers(const char *name, struct options *options, struct argp_state *state)
+{
+    size_t before = options->peers_count;
+    const struct peer *peer;
+
+    for (size_t section = 0; section < SECTIONS; section++) {
+        for (size_t i = 0; (peer = sections[section].peer_at(i)) != NULL; i++) {
+            if (strcmp(peer->name, name) == 0)
+                add_peer(peer, options, state);
+        }
+        if (strcmp(sections[section].null->name, name) == 0)
+            add_peer(sections[section].null, options, state);
+    }
+    return options->peers_count != before;
+}
+
 static void parse_allocators(const char *text, struct options *options, struct argp_state *state)
 {
     char *list = strdup(text);
@@ -70,13 +96,8 @@ static void parse_allocators(const char *text, struct options *options, struct a
     if (list == NULL)
         argp_failure(state, EXIT_FAILURE, ENOMEM, "--allocators");
     for (char *name = strtok_r(list, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
-        const struct peer *peer = peer_named(name);
-
-        if (peer == NULL)
+        if (!add_peers(name, options, state))
             argp_error(state, "no allocator is called '%s'; --list shows them", name);
-        if (options->peers_count == RESULTS_PEERS_MAX)
-            argp_error(state, "more than %d allocators", RESULTS_PEERS_MAX);
-        options->peers[options->peers_count++] = peer;
     }
     free(list);
 }
@@ -85,10 +106,12 @@ static bool is_any_row(const char *filter, bool (*agrees)(const char *name, cons
 {
     const struct workload *workload;
 
-    for (size_t i = 0; (workload = workload_at(i)) != NULL; i++) {
-        for (size_t row = 0; row < workload_rows_count(workload); row++) {
-            if (agrees(workload->rows[row].name, filter))
-                return true;
+    for (size_t section = 0; section < SECTIONS; section++) {
+        for (size_t i = 0; (workload = sections[section].workload_at(i)) != NULL; i++) {
+            for (size_t row = 0; row < workload_rows_count(workload); row++) {
+                if (agrees(workload->rows[row].name, filter))
+                    return true;
+            }
         }
     }
     return false;

@@ -6,14 +6,15 @@
 #include "results.h"
 
 #define OPTIONS_FILTERS_MAX 32
-#define OPTIONS_EXIT_USAGE  2 /* the status of a bad command line */
+#define OPTIONS_PEERS_MAX   RESULTS_PEERS_MAX /* so no section has more */
+#define OPTIONS_EXIT_USAGE  2                 /* the status of a bad command line */
 
 struct options {
     unsigned rounds;
     double seconds; /* to measure in each round */
     const char *filters[OPTIONS_FILTERS_MAX];
     size_t filters_count;
-    const struct peer *peers[RESULTS_PEERS_MAX]; /* none: all that are installed */
+    const struct peer *peers[OPTIONS_PEERS_MAX]; /* of any section; none: all that are installed */
     size_t peers_count;
     bool json;
     bool list;

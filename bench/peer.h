@@ -11,10 +11,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum peer_role {
+    PEER_OTHER,
+    PEER_OURS,    /* this library: what targets are about */
+    PEER_NULL,    /* does nothing: shows what the measuring costs */
+    PEER_VARIANT, /* this library used in another way: shown, and never what ours is measured by */
+};
+
 struct peer {
     const char *name;        /* as in --allocators: "pageheap", "mmap", "seed", "glibc", ... */
     const char *description; /* one line for --help */
-    int (*open)(void);       /* once per process, before any other call; 0, or -1 if it is not installed */
+    enum peer_role role;
+    int (*open)(void); /* once per process, before any other call; 0, or -1 if it is not installed */
     void *(*alloc)(size_t pages);             /* page-aligned, of 4096-byte pages; NULL if out of memory */
     void (*release)(void *run, size_t pages); /* the size is the one that was asked for */
     void (*idle)(void); /* what a program that goes idle would call now and then; may be NULL */

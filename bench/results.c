@@ -2,8 +2,6 @@
 /* results.c -- see results.h. */
 #include "results.h"
 
-#include "peers/peers_all.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -14,9 +12,14 @@ double result_value(const struct workload_row *row, const struct spread *spread)
     return is_time ? spread->min : spread->median;
 }
 
+static bool is_about_rival(const struct target *target)
+{
+    return target == NULL || target->kind == TARGET_TIMES_BEST || target->kind == TARGET_TIMES_PEER;
+}
+
 static enum verdict judge(const struct target *target, const struct standing *standing)
 {
-    double measured = target->kind == TARGET_TIMES_BEST ? standing->over_best : standing->ours;
+    double measured = is_about_rival(target) ? standing->over_rival : standing->ours;
 
     if (isnan(measured))
         return VERDICT_NONE;
@@ -25,11 +28,22 @@ static enum verdict judge(const struct target *target, const struct standing *st
     return measured <= target->limit ? VERDICT_OK : VERDICT_MISS;
 }
 
+/* True if this peer, with this value, takes the place of the rival so far. */
+static bool is_rival(const struct target *target, const struct peer *peer, double value, double rival)
+{
+    if (peer->role != PEER_OTHER)
+        return false;
+    if (target != NULL && target->kind == TARGET_TIMES_PEER)
+        return strcmp(peer->name, target->peer) == 0;
+    if (isnan(rival))
+        return true;
+    return target != NULL && target->kind == TARGET_AT_LEAST ? value > rival : value < rival;
+}
+
 struct standing standing_of(const struct row_result *result)
 {
-    struct standing standing = { .target = target_for(result->row->name), .ours = NAN, .over_best = NAN };
-    bool less_is_better = standing.target == NULL || standing.target->kind != TARGET_AT_LEAST;
-    double best = NAN;
+    struct standing standing = { .target = target_for(result->row->name), .ours = NAN, .over_rival = NAN };
+    double rival = NAN;
 
     for (size_t i = 0; i < result->series_count; i++) {
         const struct series *series = &result->series[i];
@@ -38,16 +52,16 @@ struct standing standing_of(const struct row_result *result)
 
         if (series->count == 0)
             continue;
-        if (series->peer == &peer_pageheap) {
+        if (series->peer->role == PEER_OURS) {
             standing.ours = value;
-        } else if (isnan(best) || (less_is_better ? value < best : value > best)) {
-            best = value;
-            standing.best = series->peer;
+        } else if (is_rival(standing.target, series->peer, value, rival)) {
+            rival = value;
+            standing.rival = series->peer;
         }
     }
     /* Against a fixed target the others are company, not the measure. */
-    if (best > 0 && (standing.target == NULL || standing.target->kind == TARGET_TIMES_BEST))
-        standing.over_best = standing.ours / best;
+    if (rival > 0 && is_about_rival(standing.target))
+        standing.over_rival = standing.ours / rival;
     if (standing.target != NULL)
         standing.verdict = judge(standing.target, &standing);
     return standing;

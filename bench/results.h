@@ -38,9 +38,10 @@ double result_value(const struct workload_row *row, const struct spread *spread)
 /* How the row stands. */
 struct standing {
     const struct target *target; /* NULL: none */
-    const struct peer *best;     /* of the others; NULL if none was measured */
+    const struct peer *rival;    /* the best of the others, or the one that the target names; NULL if it was
+                                    not measured */
     double ours;                 /* NaN if not measured */
-    double over_best;            /* ours / best; NaN if there is no best */
+    double over_rival;           /* ours / the rival's; NaN without one, or against a fixed target */
     enum verdict verdict;
 };
 

@@ -7,15 +7,19 @@
 
 #define TARGET_CHARS 48
 
-/* "<= 0.75 x best", ">= 1.8". */
+/* "<= 0.75 x best", "<= 0.5 x asmjit", ">= 1.8". */
 static void describe_target(char text[TARGET_CHARS], const struct target *target)
 {
-    snprintf(text, TARGET_CHARS, "%s %g%s", target->kind == TARGET_AT_LEAST ? ">=" : "<=", target->limit,
-             target->kind == TARGET_TIMES_BEST ? " x best" : "");
+    const char *rival = target->kind == TARGET_TIMES_BEST   ? "best"
+                        : target->kind == TARGET_TIMES_PEER ? target->peer
+                                                            : NULL;
+
+    snprintf(text, TARGET_CHARS, "%s %g%s%s", target->kind == TARGET_AT_LEAST ? ">=" : "<=", target->limit,
+             rival != NULL ? " x " : "", rival != NULL ? rival : "");
 }
 
 struct report_table *results_table_create(FILE *out, const struct peer *const *peers, size_t peers_count,
-                                          bool with_spread)
+                                          const char *ratio_title, bool with_spread)
 {
     struct report_table *table = report_create(out);
     size_t number_width = with_spread ? 18 : 8;
@@ -25,7 +29,7 @@ struct report_table *results_table_create(FILE *out, const struct peer *const *p
     for (size_t i = 0; i < peers_count; i++)
         report_column(table, peers[i]->name, REPORT_RIGHT, number_width);
     report_column(table, "harness", REPORT_RIGHT, 7);
-    report_column(table, "ours/best", REPORT_RIGHT, 9);
+    report_column(table, ratio_title, REPORT_RIGHT, 9);
     report_column(table, "target", REPORT_RIGHT, 14);
     report_column(table, "", REPORT_LEFT, 4);
     return table;
@@ -61,10 +65,10 @@ void results_table_add(struct report_table *table, const struct row_result *resu
     report_cell(table, REPORT_FAINT, "%s", result->row->unit);
     for (size_t i = 0; i < result->series_count; i++)
         add_series(table, result->row, &result->series[i],
-                   result->series[i].peer == standing.best ? REPORT_STRONG : REPORT_PLAIN, with_spread);
+                   result->series[i].peer == standing.rival ? REPORT_STRONG : REPORT_PLAIN, with_spread);
     add_series(table, result->row, &result->harness, REPORT_FAINT, false);
     report_cell(table, REPORT_PLAIN, "%s",
-                isnan(standing.over_best) ? "" : report_number(ratio, standing.over_best));
+                isnan(standing.over_rival) ? "" : report_number(ratio, standing.over_rival));
     if (standing.target != NULL)
         describe_target(target, standing.target);
     report_cell(table, REPORT_PLAIN, "%s", target);
@@ -100,6 +104,16 @@ static json_t *series_json(const struct series *series)
     return object;
 }
 
+static void add_rival_json(json_t *object, const struct standing *standing)
+{
+    bool is_named = standing->target != NULL && standing->target->kind == TARGET_TIMES_PEER;
+
+    json_object_set_new(object, is_named ? "target_peer" : "best_peer",
+                        standing->rival != NULL ? json_string(standing->rival->name) : json_null());
+    json_object_set_new(object, is_named ? "ours_over_target_peer" : "ours_over_best",
+                        number_or_null(standing->over_rival));
+}
+
 json_t *results_json(const struct row_result *result)
 {
     static const char *const verdicts[] = { [VERDICT_OK] = "ok", [VERDICT_MISS] = "miss" };
@@ -117,9 +131,7 @@ json_t *results_json(const struct row_result *result)
     json_object_set_new(object, "allocators", peers);
     if (result->harness.is_measured)
         json_object_set_new(object, "harness", series_json(&result->harness));
-    json_object_set_new(object, "best_peer",
-                        standing.best != NULL ? json_string(standing.best->name) : json_null());
-    json_object_set_new(object, "ours_over_best", number_or_null(standing.over_best));
+    add_rival_json(object, &standing);
     if (standing.target != NULL) {
         char target[TARGET_CHARS];
 

@@ -7,9 +7,9 @@
 
 #include <jansson.h>
 
-/* A table with a column for each of `peers`. */
+/* A table with a column for each of `peers`; `ratio_title` is above ours over the rival's. */
 struct report_table *results_table_create(FILE *out, const struct peer *const *peers, size_t peers_count,
-                                          bool with_spread);
+                                          const char *ratio_title, bool with_spread);
 
 /* Add one row and print it. */
 void results_table_add(struct report_table *table, const struct row_result *result, bool with_spread);

@@ -94,17 +94,12 @@ static void *test(void *argument)
     return NULL;
 }
 
-static int test_in_child(const struct peer *peer)
+static const char *test_pages(const struct peer *peer)
 {
     struct tester testers[2] = { { peer, 0, NULL }, { peer, 1, NULL } };
     pthread_t second;
-    bool threaded;
+    bool threaded = pthread_create(&second, NULL, test, &testers[1]) == 0;
 
-    if (peer->open() != 0) {
-        warnx("%s: not installed", peer->name);
-        return -1;
-    }
-    threaded = pthread_create(&second, NULL, test, &testers[1]) == 0;
     test(&testers[0]);
     if (threaded)
         pthread_join(second, NULL);
@@ -112,16 +107,20 @@ static int test_in_child(const struct peer *peer)
         peer->idle();
     if (peer->trim != NULL)
         peer->trim();
-    for (size_t i = 0; i < 2; i++) {
-        if (testers[i].failure != NULL) {
-            warnx("%s: %s", peer->name, testers[i].failure);
-            return -1;
-        }
-    }
-    return 0;
+    return testers[0].failure != NULL ? testers[0].failure : testers[1].failure;
 }
 
-int peer_self_test(const struct peer *peer)
+static int test_in_child(const struct peer *peer, self_test_fn *test_open)
+{
+    const char *failure = peer->open() == 0 ? test_open(peer) : "not installed";
+
+    if (failure == NULL)
+        return 0;
+    warnx("%s: %s", peer->name, failure);
+    return -1;
+}
+
+int self_test_in_child(const struct peer *peer, self_test_fn *test_open)
 {
     int status = 0;
     pid_t child = fork();
@@ -129,10 +128,15 @@ int peer_self_test(const struct peer *peer)
     if (child < 0)
         return -1;
     if (child == 0)
-        _exit(test_in_child(peer) == 0 ? 0 : 1);
+        _exit(test_in_child(peer, test_open) == 0 ? 0 : 1);
     if (waitpid(child, &status, 0) != child)
         return -1;
     if (WIFSIGNALED(status))
         warnx("%s: killed by signal %d", peer->name, WTERMSIG(status));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+int peer_self_test(const struct peer *peer)
+{
+    return self_test_in_child(peer, test_pages);
 }

@@ -7,16 +7,16 @@
 
 enum target_kind {
     TARGET_TIMES_BEST, /* ours at most `limit` times the best peer's, lower being better */
+    TARGET_TIMES_PEER, /* the same, but of one peer that is named: the others do less, or another thing */
     TARGET_AT_MOST,    /* ours at most `limit`, whatever the others do */
     TARGET_AT_LEAST,
 };
 
 struct target {
     const char *row; /* the name of a workload's row */
-#include <stddef.h>
-
     enum target_kind kind;
     double limit;
+    const char *peer; /* of TARGET_TIMES_PEER */
 };
 
 /* All of them; NULL after the last. */

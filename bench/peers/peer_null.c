@@ -25,6 +25,7 @@ static void release(void *run, size_t pages)
 const struct peer peer_null = {
     .name = "null",
     .description = "no allocator: the cost of the harness",
+    .role = PEER_NULL,
     .open = open_nothing,
     .alloc = alloc,
     .release = release,

@@ -39,6 +39,7 @@ pageheap *peer_pageheap_heap(void)
 const struct peer peer_pageheap = {
     .name = "pageheap",
     .description = "this library: pageheap_alloc and pageheap_free on a heap with default options",
+    .role = PEER_OURS,
     .open = open_heap,
     .alloc = alloc,
     .release = release,

@@ -24,7 +24,7 @@ fast="--rounds 2 --seconds 0.005"
     expect 0 'pair, 1 page .* ns ' "$bench" $fast --filter pair-1 --allocators pageheap,mmap,seed
     expect 0 'pair, 1 page .*\.\.' "$bench" $fast --filter pair-1 --allocators mmap,seed --spread
     expect 0 '"best_peer": "seed"' "$bench" $fast --filter pair-1 --allocators mmap,seed --json
-    expect 0 '^seed  *ok' "$bench" --self-test --allocators seed,mmap
+    expect 0 '^  seed  *ok' "$bench" --self-test --allocators seed,mmap
     expect 2 "no row is called 'no-such-row'" "$bench" $fast --filter pair-1 --filter no-such-row
     expect 2 'nothing to measure' "$bench" $fast --filter rss-4g
     expect 2 'nothing to measure' "$bench" $fast --filter metadata --allocators mmap

@@ -3,6 +3,7 @@
 #include "bench/peers/peers_all.h"
 #include "bench/report.h"
 #include "bench/results.h"
+#include "bench/sections.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -85,8 +86,8 @@ static void judges_by_the_best_peer(void **state)
     struct standing standing = standing_of(&result);
 
     (void)state;
-    assert_ptr_equal(standing.best, &peer_tcmalloc);
-    assert_true(standing.over_best == 0.75);
+    assert_ptr_equal(standing.rival, &peer_tcmalloc);
+    assert_true(standing.over_rival == 0.75);
     assert_int_equal(standing.verdict, VERDICT_OK);
     ours[0] = ours[1] = ours[2] = 6.1;
     assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
@@ -127,6 +128,41 @@ static void judges_by_a_limit(void **state)
     assert_int_equal(standing_of(&result).verdict, VERDICT_OK);
 }
 
+/* What ours is measured by is never ours. */
+static void variants_are_no_rivals(void **state)
+{
+    const struct workload_row row = { "a row without a target", "", "ns" };
+    const struct peer ours_otherwise = { .name = "otherwise", .role = PEER_VARIANT };
+    double ours[] = { 20 };
+    double variant[] = { 3 };
+    double other[] = { 40 };
+    const struct row_result result = {
+        .row = &row,
+        .series = { { .peer = &peer_pageheap, .values = ours, .count = 1 },
+                    { .peer = &ours_otherwise, .values = variant, .count = 1 },
+                    { .peer = &peer_mmap, .values = other, .count = 1 } },
+        .series_count = 3,
+    };
+
+    (void)state;
+    assert_ptr_equal(standing_of(&result).rival, &peer_mmap);
+}
+
+static bool is_row(const char *name)
+{
+    for (size_t section = 0; section < SECTIONS; section++) {
+        const struct workload *workload;
+
+        for (size_t i = 0; (workload = sections[section].workload_at(i)) != NULL; i++) {
+            for (size_t row = 0; row < workload_rows_count(workload); row++) {
+                if (strcmp(workload->rows[row].name, name) == 0)
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* A target for a row that nobody measures would be a promise that nobody keeps. */
 static void every_target_has_its_row(void **state)
 {
@@ -134,15 +170,9 @@ static void every_target_has_its_row(void **state)
 
     (void)state;
     for (size_t i = 0; (target = target_at(i)) != NULL; i++) {
-        const struct workload *workload;
-        bool found = false;
-
-        for (size_t j = 0; (workload = workload_at(j)) != NULL; j++) {
-            for (size_t row = 0; row < workload_rows_count(workload); row++)
-                found = found || strcmp(workload->rows[row].name, target->row) == 0;
-        }
-        if (!found)
+        if (!is_row(target->row))
             fail_msg("no row is called %s", target->row);
+        assert_int_equal(target->kind == TARGET_TIMES_PEER, target->peer != NULL);
     }
 }
 
@@ -155,6 +185,7 @@ int main(void)
         cmocka_unit_test(judges_by_the_best_peer),
         cmocka_unit_test(takes_the_median_of_what_is_no_time),
         cmocka_unit_test(judges_by_a_limit),
+        cmocka_unit_test(variants_are_no_rivals),
         cmocka_unit_test(every_target_has_its_row),
     };
 
