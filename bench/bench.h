@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench.h -- the tool's `bench` command: every workload against every installed peer, in one table. */
+/* bench.h -- the tool's `bench` command: every workload against every installed peer, in two tables. */
 #ifndef PH_BENCH_BENCH_H
 #define PH_BENCH_BENCH_H
 

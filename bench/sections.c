@@ -2,6 +2,8 @@
 /* sections.c -- see sections.h. */
 #include "sections.h"
 
+#include "exec_peer.h"
+#include "peers/exec_all.h"
 #include "peers/peers_all.h"
 #include "self_test.h"
 
@@ -13,4 +15,11 @@ const struct section sections[SECTIONS] = {
       .peer_at = peer_at,
       .null = &peer_null,
       .self_test = peer_self_test },
+    { .name = "code",
+      .title = "Code memory",
+      .ratio_title = "ratio",
+      .workload_at = exec_workload_at,
+      .peer_at = exec_peer_at,
+      .null = &exec_peer_null.peer,
+      .self_test = exec_peer_self_test },
 };

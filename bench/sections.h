@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sections.h -- the parts of the table.
+/* sections.h -- the two parts of the table: pages, and code memory.
  *
  * Each has rows and peers of its own; what measures, judges and prints them is the same.
  */
@@ -18,7 +18,7 @@ struct section {
     int (*self_test)(const struct peer *peer);
 };
 
-#define SECTIONS 1
+#define SECTIONS 2
 
 extern const struct section sections[SECTIONS];
 

@@ -35,6 +35,13 @@ static const struct target targets[] = {
     { "rss-4g-idle", TARGET_AT_MOST, 1.10, NULL },
     { "rss-4g-trim", TARGET_AT_MOST, 1.02, NULL },
     { "rss-4g-later", TARGET_AT_MOST, 1.10, NULL },
+    { "exec-pair-page", TARGET_TIMES_PEER, 0.5, "asmjit" },
+    { "exec-pair-64", TARGET_TIMES_PEER, 0.5, "asmjit" },
+    { "exec-churn", TARGET_TIMES_PEER, 0.5, "asmjit" },
+    { "exec-publish", TARGET_TIMES_PEER, 0.1, "flip" },
+    /* 200,000 pages, half of them live, are 391 blocks of 2 MiB: two mappings for each block, and eight. */
+    { "exec-mappings", TARGET_AT_MOST, 2 * 391 + 8, NULL },
+    { "exec-syscalls", TARGET_AT_MOST, 0, NULL },
 };
 
 const struct target *target_at(size_t index)

@@ -39,16 +39,20 @@ struct workload {
     unsigned flags;
     unsigned rounds_max; /* 0: as many as asked for */
     size_t pages_max;    /* the largest run; what else the numbers mean is the business of `run` */
+    size_t bytes_max;    /* the same of code memory */
     size_t live_runs;
     unsigned threads;
 };
 
-/* All workloads in the order of the table; NULL after the last. */
+/* All workloads on pages in the order of the table; NULL after the last.  In workloads.c. */
 const struct workload *workload_at(size_t index);
+
+/* The same of code memory, whose peers are struct exec_peer.  In exec_workloads.c. */
+const struct workload *exec_workload_at(size_t index);
 
 size_t workload_rows_count(const struct workload *workload);
 
-/* The functions behind the list in workloads.c, by the file that defines them. */
+/* The functions behind the two lists, by the file that defines them. */
 
 /* workloads/serial.c: nanoseconds, one thread. */
 int workload_pair(const struct workload_run *run, double *ret_values);
@@ -78,5 +82,17 @@ int workload_empty_heap(const struct workload_run *run, double *ret_values);
 
 /* workloads/fragmentation.c */
 int workload_fragmentation(const struct workload_run *run, double *ret_values);
+
+/* workloads/exec_serial.c: code memory, nanoseconds. */
+int workload_exec_pair(const struct workload_run *run, double *ret_values);
+int workload_exec_churn(const struct workload_run *run, double *ret_values);
+int workload_exec_publish(const struct workload_run *run, double *ret_values);
+int workload_exec_call(const struct workload_run *run, double *ret_values);
+int workload_exec_life(const struct workload_run *run, double *ret_values);
+
+/* workloads/exec_system.c: code memory, what the system sees of it. */
+int workload_exec_mappings(const struct workload_run *run, double *ret_values);
+int workload_exec_resident(const struct workload_run *run, double *ret_values);
+int workload_exec_system_calls(const struct workload_run *run, double *ret_values);
 
 #endif

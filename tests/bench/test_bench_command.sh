@@ -23,11 +23,20 @@ fast="--rounds 2 --seconds 0.005"
     expect 0 '^  mmap ' "$bench" --list
     expect 0 'pair, 1 page .* ns ' "$bench" $fast --filter pair-1 --allocators pageheap,mmap,seed
     expect 0 'pair, 1 page .*\.\.' "$bench" $fast --filter pair-1 --allocators mmap,seed --spread
+    expect 0 '^  exec-pair-64 ' "$bench" --list
+    expect 0 '^Code memory' "$bench" $fast --filter exec-pair-64 --allocators mmap,flip
+    expect 0 'pair, 64 bytes .* ns ' "$bench" $fast --filter exec-pair-64 --allocators pageheap,flip
+    expect 0 'write, publish and call .* ns ' "$bench" $fast --filter exec-call --allocators mmap,flip
+    expect 0 '"section": "code"' "$bench" $fast --filter exec-publish --allocators flip --json
+    expect 0 '"target_peer": "flip"' "$bench" $fast --filter exec-publish --allocators flip --json
     expect 0 '"best_peer": "seed"' "$bench" $fast --filter pair-1 --allocators mmap,seed --json
     expect 0 '^  seed  *ok' "$bench" --self-test --allocators seed,mmap
+    expect 0 '^  flip  *ok' "$bench" --self-test --allocators flip
     expect 2 "no row is called 'no-such-row'" "$bench" $fast --filter pair-1 --filter no-such-row
     expect 2 'nothing to measure' "$bench" $fast --filter rss-4g
     expect 2 'nothing to measure' "$bench" $fast --filter metadata --allocators mmap
+    expect 2 'nothing to measure' "$bench" $fast --filter pair-1 --allocators flip
+    expect 2 'nothing to measure' "$bench" $fast --filter exec-call --allocators seed
     expect 2 "no allocator is called 'nobody'" "$bench" --allocators nobody
     expect 2 'rounds is a number' "$bench" --rounds 0
     expect 2 'rounds is a number' "$bench" --rounds -1
@@ -61,8 +70,11 @@ if command -v python3 >/dev/null; then
     "$bench" $fast --filter pair --allocators seed,mmap --json | python3 -c '
 import json, sys
 document = json.load(sys.stdin)
-assert len(document["rows"]) == 5
-assert all(len(row["allocators"]["seed"]["rounds"]) == 2 for row in document["rows"])' || failures=$((failures + 1))
+pages = [row for row in document["rows"] if row["section"] == "pages"]
+code = [row for row in document["rows"] if row["section"] == "code"]
+assert len(pages) == 5 and len(code) == 2
+assert all(len(row["allocators"]["seed"]["rounds"]) == 2 for row in pages)
+assert all(list(row["allocators"]) == ["mmap"] for row in code)' || failures=$((failures + 1))
 fi
 
 [ "$failures" = 0 ] && echo "all as expected"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_report.c -- tables, summaries, numbers, and what results say of targets. */
+#include "bench/peers/exec_all.h"
 #include "bench/peers/peers_all.h"
 #include "bench/report.h"
 #include "bench/results.h"
@@ -128,24 +129,53 @@ static void judges_by_a_limit(void **state)
     assert_int_equal(standing_of(&result).verdict, VERDICT_OK);
 }
 
+static void judges_by_a_named_peer(void **state)
+{
+    const struct workload_row row = { "exec-pair-page", "", "ns" };
+    double ours[] = { 20 };
+    double variant[] = { 3 };
+    double named[] = { 40 };
+    double trivial[] = { 4 };
+    struct row_result result = {
+        .row = &row,
+        .series = { { .peer = &exec_peer_pageheap.peer, .values = ours, .count = 1 },
+                    { .peer = &exec_peer_pageheap_flip.peer, .values = variant, .count = 1 },
+                    { .peer = &exec_peer_asmjit.peer, .values = named, .count = 1 },
+                    { .peer = &exec_peer_flip.peer, .values = trivial, .count = 1 } },
+        .series_count = 4,
+    };
+    struct standing standing = standing_of(&result);
+
+    (void)state;
+    assert_ptr_equal(standing.rival, &exec_peer_asmjit.peer);
+    assert_true(standing.over_rival == 0.5);
+    assert_int_equal(standing.verdict, VERDICT_OK);
+    ours[0] = 21;
+    assert_int_equal(standing_of(&result).verdict, VERDICT_MISS);
+    /* Where it is not installed there is nothing to say. */
+    result.series[2].count = 0;
+    standing = standing_of(&result);
+    assert_null(standing.rival);
+    assert_int_equal(standing.verdict, VERDICT_NONE);
+}
+
 /* What ours is measured by is never ours. */
 static void variants_are_no_rivals(void **state)
 {
-    const struct workload_row row = { "a row without a target", "", "ns" };
-    const struct peer ours_otherwise = { .name = "otherwise", .role = PEER_VARIANT };
+    const struct workload_row row = { "exec-life", "", "ns" };
     double ours[] = { 20 };
     double variant[] = { 3 };
     double other[] = { 40 };
     const struct row_result result = {
         .row = &row,
-        .series = { { .peer = &peer_pageheap, .values = ours, .count = 1 },
-                    { .peer = &ours_otherwise, .values = variant, .count = 1 },
-                    { .peer = &peer_mmap, .values = other, .count = 1 } },
+        .series = { { .peer = &exec_peer_pageheap.peer, .values = ours, .count = 1 },
+                    { .peer = &exec_peer_pageheap_flip.peer, .values = variant, .count = 1 },
+                    { .peer = &exec_peer_flip.peer, .values = other, .count = 1 } },
         .series_count = 3,
     };
 
     (void)state;
-    assert_ptr_equal(standing_of(&result).rival, &peer_mmap);
+    assert_ptr_equal(standing_of(&result).rival, &exec_peer_flip.peer);
 }
 
 static bool is_row(const char *name)
@@ -163,6 +193,17 @@ static bool is_row(const char *name)
     return false;
 }
 
+static bool is_exec_peer(const char *name)
+{
+    const struct peer *peer;
+
+    for (size_t i = 0; (peer = exec_peer_at(i)) != NULL; i++) {
+        if (strcmp(peer->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A target for a row that nobody measures would be a promise that nobody keeps. */
 static void every_target_has_its_row(void **state)
 {
@@ -173,6 +214,8 @@ static void every_target_has_its_row(void **state)
         if (!is_row(target->row))
             fail_msg("no row is called %s", target->row);
         assert_int_equal(target->kind == TARGET_TIMES_PEER, target->peer != NULL);
+        if (target->peer != NULL && !is_exec_peer(target->peer))
+            fail_msg("no peer is called %s", target->peer);
     }
 }
 
@@ -185,6 +228,7 @@ int main(void)
         cmocka_unit_test(judges_by_the_best_peer),
         cmocka_unit_test(takes_the_median_of_what_is_no_time),
         cmocka_unit_test(judges_by_a_limit),
+        cmocka_unit_test(judges_by_a_named_peer),
         cmocka_unit_test(variants_are_no_rivals),
         cmocka_unit_test(every_target_has_its_row),
     };
