@@ -2,13 +2,16 @@
 # The front door: every target configures, builds and runs through the presets of CMakePresets.json.
 #
 #     make                   the libraries and the tool, in build/
-#     make demo              real programs' page traffic through pageheap and its peers
+#     make demo              real programs' page traffic through pageheap and its peers; formulas as machine code
 #     make check             all tests but the long ones, and the gates
 #     make help              the rest
 #
 # PAGEHEAP_NO_INSTALL=1 keeps these from installing what a fresh Debian lacks.
 JOBS   ?= $(shell nproc)
 PREFIX ?= /usr/local
+
+# Left out where it does not know the processor.
+CALCULATOR := build/examples/calculator/calculator
 
 .DEFAULT_GOAL := all
 .PHONY: all demo check long bench gates install format deps clean help
@@ -19,6 +22,7 @@ all: deps
 
 demo: all
 	@build/pageheap demo
+	@if [ -x $(CALCULATOR) ]; then echo; $(CALCULATOR); fi
 
 check: all
 	@ctest --preset release -j $(JOBS)

@@ -4,6 +4,8 @@
 # A project that adds this one as a folder wants the library alone, and no warnings turned into errors.
 option(PAGEHEAP_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(PAGEHEAP_BUILD_TOOL "Build the command-line tool, the benchmarks and the recorder" ${PROJECT_IS_TOP_LEVEL})
+option(PAGEHEAP_BUILD_EXAMPLES "Build the examples, as far as the libraries they need are installed"
+  ${PAGEHEAP_BUILD_TESTS})
 option(PAGEHEAP_GATES "Register the style gates as tests" OFF)
 option(PAGEHEAP_WERROR "Turn warnings into errors" OFF)
 

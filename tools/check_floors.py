@@ -25,6 +25,7 @@ FLOORS = {
     "record": [PUBLIC],
     "bench": [PUBLIC],
     "cli": [PUBLIC, "bench", "record"],
+    "examples": [PUBLIC],
     # Only the tests of internals see internals.
     "tests/unit": [PUBLIC, "src", "tests"],
     "tests/model": [PUBLIC, "src", "tests"],
@@ -36,7 +37,7 @@ FLOORS = {
 }
 
 # Where a quoted or angled name is looked up after the folder of the file itself.
-SEARCH = ["include", "src", "tests", "bench", "cli", "record", "."]
+SEARCH = ["include", "src", "tests", "bench", "cli", "record", "examples", "."]
 
 SUFFIXES = {".c", ".h", ".cc", ".cpp", ".hpp"}
 
