@@ -74,8 +74,7 @@ PAGEHEAP_API int pageheap_exec_probe(uint32_t flags, pageheap_exec_caps *ret_cap
 
 /* What becomes of the heap in the child of fork.
  *   DENY     The child cannot write the parent's code: it has no rw view.  It runs what is there, and sees
- *   what
- *            the parent writes there later; every call that would change the heap is refused with EACCES.
+ *            what the parent writes there later; whatever would change the heap is refused with EACCES.
  *   PRIVATE  The child has its own copy at the same addresses, and goes on with it independently.  If there
  *            is no memory for the copy, the child is as under DENY.  Code that another thread is writing
  *            during the fork may be copied half written.
@@ -113,8 +112,8 @@ typedef struct pageheap_exec_options {
     uint32_t fork_policy;   /* PAGEHEAP_EXEC_FORK_* */
     uint32_t granule_bytes; /* pieces are multiples of this: 16, 32, 64, 128; default 64 */
     uint32_t decay_ms;      /* as in pageheap_options */
-    /* Address space of each view, a multiple of 2 MiB; default 1 GiB, on arm64 64 MiB.  If there is less, half
-     * of it, and so on: pageheap_exec_stats tells what was got. */
+    /* Address space of each view, a multiple of 2 MiB; default 1 GiB, on arm64 64 MiB.  If there is less,
+     * half of it, and so on: pageheap_exec_stats tells what was got. */
     uint64_t reserve_bytes;
     uint64_t limit_bytes; /* refuse allocations beyond this many bytes in use; default none */
     const void *near;     /* every span lies within reach of this; default the program's entry point */
