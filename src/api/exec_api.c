@@ -105,15 +105,15 @@ static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t byte
     ret_span->reserved = 0;
 }
 
-static inline void describe_piece(const pageheap_exec *heap, const ph_slab *slab, uintptr_t rx,
-                                  size_t granules, pageheap_exec_span *ret_span)
+static void describe_piece(const pageheap_exec *heap, const ph_slab *slab, uintptr_t rx, size_t granules,
+                           pageheap_exec_span *ret_span)
 {
     bool was_executed = ph_bits_any(slab->executed, ph_slab_granule(heap, slab, rx), granules);
     describe(heap, rx, granules << heap->granule_log2, was_executed, ret_span);
 }
 
-static inline void describe_pages(const pageheap_exec *heap, uintptr_t rx, size_t pages,
-                                  pageheap_exec_span *ret_span)
+static void describe_pages(const pageheap_exec *heap, uintptr_t rx, size_t pages,
+                           pageheap_exec_span *ret_span)
 {
     bool was_executed = ph_bits_any(heap->executed, ph_code_page(heap, rx), pages);
     describe(heap, rx, pages << heap->page_log2, was_executed, ret_span);
@@ -148,23 +148,42 @@ static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_ex
     return code;
 }
 
-/* A kept run: ready, unless it was fetched and never handed out. */
-static PH_NOINLINE int alloc_unready(pageheap_exec *heap, uintptr_t run, size_t pages,
-                                     pageheap_exec_span *ret_span)
+/* A kept piece that is not so simple to describe. */
+static PH_NOINLINE int alloc_long_piece(pageheap_exec *heap, const ph_slab *slab, uintptr_t rx,
+                                        size_t granules, pageheap_exec_span *ret_span)
+{
+    describe_piece(heap, slab, rx, granules, ret_span);
+    return 0;
+}
+
+static PH_NOINLINE int alloc_piece(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
+    ph_slab *slab;
+    size_t granules = granules_for(heap, bytes);
+    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &rx, &slab)))
+        return alloc_slow(heap, bytes, ret_span);
+    size_t first = ph_slab_granule(heap, slab, rx);
+    if (PH_UNLIKELY(!ph_bits_in_word(first, granules)))
+        return alloc_long_piece(heap, slab, rx, granules, ret_span);
+    bool was_executed = ph_bits_any_in_word(slab->executed, first, granules);
+    describe(heap, rx, granules << heap->granule_log2, was_executed, ret_span);
+    return 0;
+}
+
+/* A kept run that was never handed out, or is not so simple to describe; and it is time for a tick, perhaps. */
+static PH_NOINLINE int alloc_odd_pages(pageheap_exec *heap, uintptr_t run, size_t pages, bool is_due,
+                                       pageheap_exec_span *ret_span)
+{
+    uintptr_t rx;
+    if (is_due) {
+        ph_heap_tick(heap->heap, ph_thread_last.front);
+        ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+    }
     int code = ph_code_finish(heap, run, pages, &rx);
     if (code == 0)
         describe_pages(heap, rx, pages, ret_span);
     return code;
-}
-
-static PH_NOINLINE int alloc_tick(pageheap_exec *heap, uintptr_t run, size_t pages,
-                                  pageheap_exec_span *ret_span)
-{
-    ph_heap_tick(heap->heap, ph_thread_last.front);
-    ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
-    return alloc_unready(heap, run, pages, ret_span);
 }
 
 int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
@@ -173,22 +192,16 @@ int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *r
     bool is_due;
     if (PH_UNLIKELY(!ph_code_is_live(heap) || ret_span == NULL || bytes == 0))
         return alloc_slow(heap, bytes, ret_span);
-    if (is_piece_size(heap, bytes)) {
-        ph_slab *slab;
-        size_t granules = granules_for(heap, bytes);
-        if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &rx, &slab)))
-            return alloc_slow(heap, bytes, ret_span);
-        describe_piece(heap, slab, rx, granules, ret_span);
-        return 0;
-    }
+    if (is_piece_size(heap, bytes))
+        return alloc_piece(heap, bytes, ret_span);
     size_t pages = pages_for(heap, bytes);
     if (PH_UNLIKELY(!ph_code_take_fast(heap, pages, &rx, &is_due)))
         return alloc_slow(heap, bytes, ret_span);
-    if (PH_UNLIKELY(is_due))
-        return alloc_tick(heap, rx, pages, ret_span);
-    if (PH_UNLIKELY(rx & PH_RUN_CLEAN))
-        return alloc_unready(heap, rx, pages, ret_span);
-    describe_pages(heap, rx, pages, ret_span);
+    size_t first = ph_code_fast_page(heap, rx);
+    if (PH_UNLIKELY(is_due || (rx & PH_RUN_CLEAN) != 0 || !ph_bits_in_word(first, pages)))
+        return alloc_odd_pages(heap, rx, pages, is_due, ret_span);
+    describe(heap, rx, pages << PH_FAST_PAGE_LOG2, ph_bits_any_in_word(heap->executed, first, pages),
+             ret_span);
     return 0;
 }
 
@@ -244,6 +257,15 @@ static PH_NOINLINE int free_slow(pageheap_exec *heap, void *rx, size_t bytes)
     return 0;
 }
 
+static PH_NOINLINE int free_piece(pageheap_exec *heap, ph_slab *slab, void *rx, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)rx;
+    bool is_possible = is_piece_size(heap, bytes) && (at & (((uintptr_t)1 << heap->granule_log2) - 1)) == 0;
+    if (PH_UNLIKELY(!is_possible || !ph_piece_free_fast(heap, slab, at, granules_for(heap, bytes))))
+        return free_slow(heap, rx, bytes);
+    return 0;
+}
+
 int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
@@ -251,13 +273,11 @@ int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
                     heap->hooks.freed != NULL))
         return free_slow(heap, rx, bytes);
     ph_slab *slab = ph_slab_at(heap, at);
-    bool is_done;
-    if (slab == NULL)
-        is_done = ph_code_free_fast(heap, at, pages_for(heap, bytes));
-    else
-        is_done = is_piece_size(heap, bytes) && (at & (((uintptr_t)1 << heap->granule_log2) - 1)) == 0 &&
-                  ph_piece_free_fast(heap, slab, at, granules_for(heap, bytes));
-    return PH_LIKELY(is_done) ? 0 : free_slow(heap, rx, bytes);
+    if (slab != NULL)
+        return free_piece(heap, slab, rx, bytes);
+    if (PH_UNLIKELY(!ph_code_free_fast(heap, at, pages_for(heap, bytes))))
+        return free_slow(heap, rx, bytes);
+    return 0;
 }
 
 int pageheap_exec_shrink(pageheap_exec *heap, void *rx, size_t bytes, size_t new_bytes)

@@ -128,11 +128,14 @@ static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
 /* ---- bits, one a page or one a granule: any thread may change its neighbours ---------------- */
 
 /* count > 0 */
-bool ph_bits_any_long(const _Atomic uint64_t *bits, size_t first, size_t count);
-static inline bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count)
+bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count);
+static PH_ALWAYS_INLINE bool ph_bits_in_word(size_t first, size_t count)
 {
-    if (PH_UNLIKELY(first % 64 + count > 64))
-        return ph_bits_any_long(bits, first, count);
+    return first % 64 + count <= 64;
+}
+/* The same for bits that are in one word. */
+static PH_ALWAYS_INLINE bool ph_bits_any_in_word(const _Atomic uint64_t *bits, size_t first, size_t count)
+{
     return ((ph_load_relaxed(&bits[first / 64]) >> (first % 64)) & (~UINT64_C(0) >> (64 - count))) != 0;
 }
 void ph_bits_set(_Atomic uint64_t *bits, size_t first, size_t count);

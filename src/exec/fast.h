@@ -17,11 +17,18 @@ static PH_ALWAYS_INLINE size_t ph_code_fast_page(const pageheap_exec *code, uint
     return (rx - code->rx_base) >> PH_FAST_PAGE_LOG2;
 }
 
-/* It may hold something else than traps.  It can be read: it is live and stays so, or is ours alone. */
+/* It may hold something else than traps, or it is not so simple.  It can be read: it is live, and stays so while
+ * the front is entered. */
+static PH_ALWAYS_INLINE bool ph_fast_needs_fill(const pageheap_exec *code, const _Atomic uint64_t *written,
+                                                size_t first, size_t count, uintptr_t rx)
+{
+    return code->fills && (!ph_bits_in_word(first, count) || ph_bits_any_in_word(written, first, count) ||
+                           *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
+}
+
 static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
-    return code->fills && (ph_bits_any(code->written, ph_code_fast_page(code, rx), pages) ||
-                           *(const volatile uint64_t *)rx != ph_traps[0]);
+    return ph_fast_needs_fill(code, code->written, ph_code_fast_page(code, rx), pages, rx);
 }
 
 /* A run that is ready, live.  False: there is none.  *ret_is_due tells that it is time for a tick. */
@@ -60,14 +67,6 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintpt
 
 /* ---- pieces ------------------------------------------------------------------------------- */
 
-/* As ph_code_needs_fill. */
-static PH_ALWAYS_INLINE bool ph_piece_needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx,
-                                                 unsigned granule, size_t granules)
-{
-    return code->fills &&
-           (ph_bits_any(slab->written, granule, granules) || *(const volatile uint64_t *)rx != ph_traps[0]);
-}
-
 /* The newest kept piece of this length, live.  False: there is none, or the front is wanted elsewhere. */
 static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules, uintptr_t *ret_rx,
                                                 ph_slab **ret_slab)
@@ -100,7 +99,7 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_sl
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_is_run(tags, granule, granules)) &&
-        !ph_piece_needs_fill(code, slab, rx, granule, granules)) {
+        !ph_fast_needs_fill(code, slab->written, granule, granules, rx)) {
         ph_kept_pieces *kept = &mine->pieces->kept[granules];
         is_done = kept->count < PH_KEPT_EACH;
         if (PH_LIKELY(is_done)) {

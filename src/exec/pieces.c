@@ -321,6 +321,14 @@ static void give_back(pageheap_exec *code, ph_front *mine, ph_slab *slab, uintpt
     return_slabs(code, closed);
 }
 
+/* It may hold something else than traps; it is ours alone. */
+static bool needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, unsigned granule,
+                       size_t granules)
+{
+    return code->fills && (ph_bits_any(slab->written, granule, granules) ||
+                           *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
+}
+
 int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules)
 {
     unsigned granule = ph_slab_granule(code, slab, rx);
@@ -330,7 +338,7 @@ int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granu
     int error = claim(mine, slab, granule, granules);
     if (error != 0)
         return error;
-    if (ph_piece_needs_fill(code, slab, rx, granule, granules) &&
+    if (needs_fill(code, slab, rx, granule, granules) &&
         ph_code_fill(code, rx, granules << code->granule_log2) == 0)
         ph_bits_clear(slab->written, granule, granules);
     give_back(code, mine, slab, rx, granules);

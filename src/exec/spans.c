@@ -33,7 +33,7 @@ int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx)
 static bool needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
     return code->fills && (ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
-                           *(const volatile uint64_t *)rx != ph_traps[0]);
+                           *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
 }
 
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)

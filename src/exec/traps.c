@@ -17,7 +17,7 @@ static uint64_t bits_of_word(size_t w, size_t first, size_t count)
     return ph_low_mask(to) & ~ph_low_mask(from);
 }
 
-bool ph_bits_any_long(const _Atomic uint64_t *bits, size_t first, size_t count)
+bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count)
 {
     for (size_t w = first / 64; w <= (first + count - 1) / 64; w++) {
         if (ph_load_relaxed(&bits[w]) & bits_of_word(w, first, count))
