@@ -51,7 +51,7 @@ extern "C" {
 #define RTMEMPAGEALLOC_F_ZERO           UINT32_C(0x1) /* every byte reads zero */
 #define RTMEMPAGEALLOC_F_ADVISE_LOCKED  UINT32_C(0x2) /* locked in RAM if the system allows, until freed */
 #define RTMEMPAGEALLOC_F_ADVISE_NO_DUMP UINT32_C(0x4) /* left out of core dumps likewise */
-#define RTMEMPAGEALLOC_F_EXECUTABLE     UINT32_C(0x8) /* refused: this heap hands out plain memory only */
+#define RTMEMPAGEALLOC_F_EXECUTABLE     UINT32_C(0x8) /* refused: RTMemExecAlloc is for that */
 #define RTMEMPAGEALLOC_F_VALID_MASK     UINT32_C(0xf)
 
 /* Take `cb` bytes, rounded up to whole pages, at the start of a page; contents undefined.
@@ -77,6 +77,19 @@ PAGEHEAP_API void *RTMemPageAllocExTag(size_t cb, uint32_t fFlags, const char *p
 /* Give memory back that one of the above returned.  NULL is nothing to do.  `cb` must round up to the pages
  * that were taken; a call that names anything but exactly one live piece changes nothing. */
 PAGEHEAP_API void RTMemPageFree(void *pv, size_t cb);
+
+/* ---- code ------------------------------------------------------------------------------ */
+
+/* Take `cb` bytes, rounded up to whole pages, that are readable, writable and executable at once, full of
+ * trap instructions.  NULL with errno EINVAL if `cb` is 0, ENOMEM, or what the system says where it allows no such
+ * memory.  New programs take pageheap/exec.h. */
+#define RTMemExecAlloc(cb) RTMemExecAllocTag((cb), RTMEM_TAG)
+
+/* The same with a tag, which the heap's hooks hear of. */
+PAGEHEAP_API void *RTMemExecAllocTag(size_t cb, const char *pszTag);
+
+/* Give it back, as RTMemPageFree. */
+PAGEHEAP_API void RTMemExecFree(void *pv, size_t cb);
 
 /* ---- heaps of the caller's own, by the page ------------------------------------------- */
 

@@ -171,7 +171,7 @@ static PH_NOINLINE int alloc_piece(pageheap_exec *heap, size_t bytes, pageheap_e
     return 0;
 }
 
-/* A kept run that was never handed out, or is not so simple to describe; and it is time for a tick, perhaps. */
+/* A kept run that was never handed out or is not so simple to describe, and a tick perhaps. */
 static PH_NOINLINE int alloc_odd_pages(pageheap_exec *heap, uintptr_t run, size_t pages, bool is_due,
                                        pageheap_exec_span *ret_span)
 {

@@ -342,5 +342,13 @@ int pageheap_discard(pageheap *heap, void *addr, size_t pages)
 
 int pageheap_find(const void *addr, pageheap_run *ret_run)
 {
-    return ret_run == NULL ? PAGEHEAP_EINVAL : ph_run_find((uintptr_t)addr, ret_run);
+    pageheap_run run;
+    if (ret_run == NULL)
+        return PAGEHEAP_EINVAL;
+    int code = ph_run_find((uintptr_t)addr, &run);
+    if (code == 0 && run.heap->code != NULL)
+        code = PAGEHEAP_ENOTOURS; /* code is found by pageheap_exec_find */
+    if (code == 0)
+        *ret_run = run;
+    return code;
 }

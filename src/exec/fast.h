@@ -17,8 +17,8 @@ static PH_ALWAYS_INLINE size_t ph_code_fast_page(const pageheap_exec *code, uint
     return (rx - code->rx_base) >> PH_FAST_PAGE_LOG2;
 }
 
-/* It may hold something else than traps, or it is not so simple.  It can be read: it is live, and stays so while
- * the front is entered. */
+/* It may hold something else than traps, or it is not so simple.  It can be read: it is live, and stays so
+ * while the front is entered. */
 static PH_ALWAYS_INLINE bool ph_fast_needs_fill(const pageheap_exec *code, const _Atomic uint64_t *written,
                                                 size_t first, size_t count, uintptr_t rx)
 {
