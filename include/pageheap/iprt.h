@@ -81,8 +81,8 @@ PAGEHEAP_API void RTMemPageFree(void *pv, size_t cb);
 /* ---- code ------------------------------------------------------------------------------ */
 
 /* Take `cb` bytes, rounded up to whole pages, that are readable, writable and executable at once, full of
- * trap instructions.  NULL with errno EINVAL if `cb` is 0, ENOMEM, or what the system says where it allows no such
- * memory.  New programs take pageheap/exec.h. */
+ * trap instructions.  NULL with errno EINVAL if `cb` is 0, ENOMEM, or what the system says where it allows no
+ * such memory.  New programs take pageheap/exec.h. */
 #define RTMemExecAlloc(cb) RTMemExecAllocTag((cb), RTMEM_TAG)
 
 /* The same with a tag, which the heap's hooks hear of. */
