@@ -98,18 +98,17 @@ static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
 static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes, bool was_executed,
                             pageheap_exec_span *ret_span)
 {
-    ret_span->rx = (void *)rx;
-    ret_span->rw = ph_code_rw(heap, rx);
+    PH_STORE_PAIR(&ret_span->rx, rx, (uintptr_t)ph_code_rw(heap, rx));
     ret_span->bytes = bytes;
     ret_span->flags = was_executed ? 0 : PAGEHEAP_EXEC_FRESH;
     ret_span->reserved = 0;
 }
 
-static void describe_piece(const pageheap_exec *heap, const ph_slab *slab, uintptr_t rx, size_t granules,
+static void describe_piece(const pageheap_exec *heap, const ph_kept_piece *piece, size_t granules,
                            pageheap_exec_span *ret_span)
 {
-    bool was_executed = ph_bits_any(slab->executed, ph_slab_granule(heap, slab, rx), granules);
-    describe(heap, rx, granules << heap->granule_log2, was_executed, ret_span);
+    bool was_executed = ph_bits_any(piece->slab->executed, ph_slab_granule(heap, piece->rx), granules);
+    describe(heap, piece->rx, granules << heap->granule_log2, was_executed, ret_span);
 }
 
 static void describe_pages(const pageheap_exec *heap, uintptr_t rx, size_t pages,
@@ -129,16 +128,16 @@ static int refusal(const pageheap_exec *heap)
 static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
-    ph_slab *slab;
+    ph_kept_piece piece;
     if (!ph_code_is_live(heap))
         return refusal(heap);
     if (ret_span == NULL || bytes == 0)
         return PAGEHEAP_EINVAL;
     if (is_piece_size(heap, bytes)) {
         size_t granules = granules_for(heap, bytes);
-        int code = ph_piece_alloc(heap, (unsigned)granules, &rx, &slab);
+        int code = ph_piece_alloc(heap, (unsigned)granules, &piece);
         if (code == 0)
-            describe_piece(heap, slab, rx, granules, ret_span);
+            describe_piece(heap, &piece, granules, ret_span);
         return code;
     }
     size_t pages = pages_for(heap, bytes);
@@ -149,25 +148,24 @@ static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_ex
 }
 
 /* A kept piece that is not so simple to describe. */
-static PH_NOINLINE int alloc_long_piece(pageheap_exec *heap, const ph_slab *slab, uintptr_t rx,
-                                        size_t granules, pageheap_exec_span *ret_span)
+static PH_NOINLINE int alloc_long_piece(pageheap_exec *heap, ph_kept_piece piece, size_t granules,
+                                        pageheap_exec_span *ret_span)
 {
-    describe_piece(heap, slab, rx, granules, ret_span);
+    describe_piece(heap, &piece, granules, ret_span);
     return 0;
 }
 
 static PH_NOINLINE int alloc_piece(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
-    uintptr_t rx;
-    ph_slab *slab;
+    ph_kept_piece piece;
     size_t granules = granules_for(heap, bytes);
-    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &rx, &slab)))
+    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &piece)))
         return alloc_slow(heap, bytes, ret_span);
-    size_t first = ph_slab_granule(heap, slab, rx);
+    size_t first = ph_slab_granule(heap, piece.rx);
     if (PH_UNLIKELY(!ph_bits_in_word(first, granules)))
-        return alloc_long_piece(heap, slab, rx, granules, ret_span);
-    bool was_executed = ph_bits_any_in_word(slab->executed, first, granules);
-    describe(heap, rx, granules << heap->granule_log2, was_executed, ret_span);
+        return alloc_long_piece(heap, piece, granules, ret_span);
+    bool was_executed = ph_bits_any_in_word(piece.slab->executed, first, granules);
+    describe(heap, piece.rx, granules << heap->granule_log2, was_executed, ret_span);
     return 0;
 }
 

@@ -68,8 +68,8 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintpt
 /* ---- pieces ------------------------------------------------------------------------------- */
 
 /* The newest kept piece of this length, live.  False: there is none, or the front is wanted elsewhere. */
-static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules, uintptr_t *ret_rx,
-                                                ph_slab **ret_slab)
+static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules,
+                                                ph_kept_piece *ret_piece)
 {
     ph_front *mine = ph_thread_last.front;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
@@ -77,12 +77,10 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_
     ph_kept_pieces *kept = mine->pieces != NULL ? &mine->pieces->kept[granules] : NULL;
     bool has_one = kept != NULL && kept->count != 0;
     if (PH_LIKELY(has_one)) {
-        uintptr_t rx = kept->rx[--kept->count];
-        ph_slab *slab = ph_slab_of(code, rx);
-        unsigned granule = ph_slab_granule(code, slab, rx);
-        ph_tags_mark(&slab->tags[granule / 64], granule);
-        *ret_rx = rx;
-        *ret_slab = slab;
+        ph_kept_piece piece = kept->at[--kept->count];
+        unsigned granule = ph_slab_granule(code, piece.rx);
+        ph_tags_mark(&piece.slab->tags[granule / 64], granule);
+        *ret_piece = piece;
     }
     ph_front_leave_fast(mine);
     return has_one;
@@ -93,7 +91,7 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_sl
                                                 size_t granules)
 {
     ph_front *mine = ph_thread_last.front;
-    unsigned granule = ph_slab_granule(code, slab, rx);
+    unsigned granule = ph_slab_granule(code, rx);
     ph_block_tags *tags = &slab->tags[granule / 64];
     bool is_done = false;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
@@ -104,7 +102,7 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_sl
         is_done = kept->count < PH_KEPT_EACH;
         if (PH_LIKELY(is_done)) {
             ph_tags_unmark(tags, granule);
-            kept->rx[kept->count++] = rx;
+            kept->at[kept->count++] = (ph_kept_piece){ rx, slab };
         }
     }
     ph_front_leave_fast(mine);

@@ -123,9 +123,8 @@ static void give_kept(const pageheap_exec *code, ph_pieces *pieces, unsigned gra
 {
     ph_kept_pieces *kept = &pieces->kept[granules];
     while (kept->count > keep) {
-        uintptr_t rx = kept->rx[--kept->count];
-        ph_slab *slab = ph_slab_at(code, rx);
-        give_to_slab(pieces, slab, ph_slab_granule(code, slab, rx), granules, closed);
+        ph_kept_piece piece = kept->at[--kept->count];
+        give_to_slab(pieces, piece.slab, ph_slab_granule(code, piece.rx), granules, closed);
     }
 }
 
@@ -134,13 +133,13 @@ static void keep_piece(const pageheap_exec *code, ph_pieces *pieces, ph_slab *sl
                        unsigned granules, ph_slab **closed)
 {
     if (granules > PH_KEPT_GRANULES_MAX) {
-        give_to_slab(pieces, slab, ph_slab_granule(code, slab, rx), granules, closed);
+        give_to_slab(pieces, slab, ph_slab_granule(code, rx), granules, closed);
         return;
     }
     ph_kept_pieces *kept = &pieces->kept[granules];
     if (kept->count == PH_KEPT_EACH)
         give_kept(code, pieces, granules, PH_KEPT_EACH / 2, closed);
-    kept->rx[kept->count++] = rx;
+    kept->at[kept->count++] = (ph_kept_piece){ rx, slab };
 }
 
 /* What other threads have freed goes back to the slabs.  As ph_front_collect. */
@@ -185,66 +184,64 @@ static ph_pieces *pieces_of(pageheap_exec *code, ph_front *mine)
     return pieces;
 }
 
-static uintptr_t enliven(const pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx)
+static void enliven(const pageheap_exec *code, ph_front *mine, const ph_kept_piece *piece)
 {
-    ph_block_mark(&slab->block, ph_slab_granule(code, slab, rx), ph_front_is_shared(mine));
-    return rx;
+    ph_block_mark(&piece->slab->block, ph_slab_granule(code, piece->rx), ph_front_is_shared(mine));
 }
 
-/* A kept piece, or a few pieces cut from the best slab; one is live, the others are kept (front held).
- * 0: no room. */
-static uintptr_t cut(const pageheap_exec *code, ph_front *mine, unsigned granules)
+/* Cut a few pieces from the best slab; the first is the answer, the others are kept (front held). */
+static bool cut(const pageheap_exec *code, ph_pieces *pieces, unsigned granules, ph_kept_piece *ret_piece)
 {
-    ph_pieces *pieces = mine->pieces;
     uint16_t starts[REFILL_PIECES];
     unsigned clean;
-    if (granules <= PH_KEPT_GRANULES_MAX && pieces->kept[granules].count != 0) {
-        ph_kept_pieces *kept = &pieces->kept[granules];
-        uintptr_t rx = kept->rx[--kept->count];
-        return enliven(code, mine, ph_slab_of(code, rx), rx);
-    }
     ph_block *block = ph_index_best(&pieces->index, granules);
     if (block == NULL)
-        return 0;
+        return false;
     unsigned count = granules > PH_KEPT_GRANULES_MAX ? 1 : REFILL_PIECES;
     ph_slab *slab = slab_of_block(block);
     unsigned taken = ph_block_take_many(block, granules, count, starts, &clean);
     ph_index_update(&pieces->index, block);
     for (unsigned i = taken; i-- > 1;) {
         ph_kept_pieces *kept = &pieces->kept[granules];
-        kept->rx[kept->count++] = piece_address(code, slab, starts[i] & PH_START_MASK);
+        kept->at[kept->count++] =
+            (ph_kept_piece){ piece_address(code, slab, starts[i] & PH_START_MASK), slab };
     }
-    return enliven(code, mine, slab, piece_address(code, slab, starts[0] & PH_START_MASK));
+    *ret_piece = (ph_kept_piece){ piece_address(code, slab, starts[0] & PH_START_MASK), slab };
+    return true;
 }
 
-static uintptr_t take_slowly(pageheap_exec *code, ph_front *mine, unsigned granules)
+/* The newest kept piece, or one that is cut, live. */
+static bool take(pageheap_exec *code, ph_front *mine, unsigned granules, ph_kept_piece *ret_piece)
 {
     ph_slab *closed = NULL;
     ph_front_enter(mine);
     collect(mine, &closed);
-    uintptr_t rx = cut(code, mine, granules);
+    ph_kept_pieces *kept = granules <= PH_KEPT_GRANULES_MAX ? &mine->pieces->kept[granules] : NULL;
+    bool is_taken = kept != NULL && kept->count != 0;
+    if (is_taken)
+        *ret_piece = kept->at[--kept->count];
+    else
+        is_taken = cut(code, mine->pieces, granules, ret_piece);
+    if (is_taken)
+        enliven(code, mine, ret_piece);
     ph_front_leave(mine);
     return_slabs(code, closed);
-    return rx;
+    return is_taken;
 }
 
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx, ph_slab **ret_slab)
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, ph_kept_piece *ret_piece)
 {
     ph_front *mine = ph_front_mine(code->heap);
     if (mine == NULL || pieces_of(code, mine) == NULL)
         return PAGEHEAP_ENOMEM;
-    uintptr_t rx = take_slowly(code, mine, granules);
-    for (unsigned attempt = 0; rx == 0 && attempt < 2; attempt++) {
+    bool is_taken = take(code, mine, granules, ret_piece);
+    for (unsigned attempt = 0; !is_taken && attempt < 2; attempt++) {
         int error = open_slab(code, mine);
         if (error != 0)
             return error;
-        rx = take_slowly(code, mine, granules);
+        is_taken = take(code, mine, granules, ret_piece);
     }
-    if (rx == 0)
-        return PAGEHEAP_ENOMEM;
-    *ret_rx = rx;
-    *ret_slab = ph_slab_of(code, rx);
-    return 0;
+    return is_taken ? 0 : PAGEHEAP_ENOMEM;
 }
 
 /* ---- free --------------------------------------------------------------------------------- */
@@ -309,7 +306,7 @@ static void give_remote(ph_front *owner, ph_slab *slab, unsigned granule)
 static void give_back(pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
 {
     ph_front *owner = ph_load_acquire(&slab->owner); /* it stays: our piece is not back yet */
-    unsigned granule = ph_slab_granule(code, slab, rx);
+    unsigned granule = ph_slab_granule(code, rx);
     ph_slab *closed = NULL;
     if (owner != mine && mine != NULL) {
         give_remote(owner, slab, granule);
@@ -331,7 +328,7 @@ static bool needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t
 
 int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules)
 {
-    unsigned granule = ph_slab_granule(code, slab, rx);
+    unsigned granule = ph_slab_granule(code, rx);
     ph_front *mine = ph_front_mine(code->heap);
     if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
         return PAGEHEAP_EINVAL;
@@ -350,7 +347,7 @@ int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granu
 int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules)
 {
     ph_front *mine = ph_front_mine(code->heap);
-    unsigned granule = ph_slab_granule(code, slab, rx);
+    unsigned granule = ph_slab_granule(code, rx);
     if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
         return PAGEHEAP_EINVAL;
     for (;;) {
@@ -379,7 +376,7 @@ int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t gra
 bool ph_piece_find(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
                    unsigned *ret_granules)
 {
-    int first = ph_block_run_start(&slab->block, ph_slab_granule(code, slab, rx));
+    int first = ph_block_run_start(&slab->block, ph_slab_granule(code, rx));
     if (first < 0)
         return false;
     *ret_start = piece_address(code, slab, (unsigned)first);

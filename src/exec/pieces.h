@@ -32,9 +32,14 @@ typedef struct ph_slab {
     struct ph_slab *next, *prev; /* owner's list */
 } ph_slab;
 
+typedef struct ph_kept_piece {
+    uintptr_t rx;
+    ph_slab *slab;
+} ph_kept_piece;
+
 typedef struct ph_kept_pieces {
-    uint32_t count;
-    uintptr_t rx[PH_KEPT_EACH];
+    uint64_t count;
+    ph_kept_piece at[PH_KEPT_EACH];
 } ph_kept_pieces;
 
 /* A front's: front held. */
@@ -52,19 +57,14 @@ static inline ph_slab *ph_slab_at(const pageheap_exec *code, uintptr_t rx)
     return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with open_slab */
 }
 
-/* The slab of one of our pieces. */
-static inline ph_slab *ph_slab_of(const pageheap_exec *code, uintptr_t rx)
+/* The number of a granule in its slab, which begins at a multiple of its size. */
+static inline unsigned ph_slab_granule(const pageheap_exec *code, uintptr_t rx)
 {
-    return ph_load_relaxed(&code->slabs[(rx - code->rx_base) >> code->slab_log2]);
+    return (unsigned)(rx >> code->granule_log2) % PH_SLAB_GRANULES;
 }
 
-static inline unsigned ph_slab_granule(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx)
-{
-    return (unsigned)((rx - slab->rx) >> code->granule_log2);
-}
-
-/* Codes are public ones.  *ret_slab is the slab that the piece is in. */
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, uintptr_t *ret_rx, ph_slab **ret_slab);
+/* Codes are public ones. */
+int ph_piece_alloc(pageheap_exec *code, unsigned granules, ph_kept_piece *ret_piece);
 int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules);
 int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules);
 
