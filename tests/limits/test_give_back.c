@@ -121,11 +121,40 @@ static void trim_gives_back_at_once(void **state)
     free(c.runs);
 }
 
+/* However many holes a block has: here one at every second page, 256 a block. */
+static void trim_takes_every_hole(void **state)
+{
+    (void)state;
+    enum { PAGES = 16384 };
+    static char *pages[PAGES];
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.decay_ms = PAGEHEAP_NEVER;
+    pageheap *heap = pageheap_create(&options);
+    assert_non_null(heap);
+    memset(pages, 0xff, sizeof pages);
+    uint64_t before = meter_rss_bytes();
+    for (size_t i = 0; i < PAGES; i++) {
+        pages[i] = pageheap_alloc(heap, 1, 0);
+        assert_non_null(pages[i]);
+        pages[i][0] = 1;
+    }
+    for (size_t i = 0; i < PAGES; i++) {
+        if (((uintptr_t)pages[i] / PAGE) % 2 == 0)
+            assert_int_equal(pageheap_free(heap, pages[i], 1), 0);
+    }
+    pageheap_trim(heap, 0);
+    assert_int_equal(meter_stats(heap).unused_bytes, 0);
+    assert_true(meter_rss_bytes() - before <= (PAGES / 2) * PAGE * 104 / 100);
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_goes_back),
         cmocka_unit_test(trim_gives_back_at_once),
+        cmocka_unit_test(trim_takes_every_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
