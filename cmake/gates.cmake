@@ -14,7 +14,7 @@ pageheap_add_gate(words ${tools}/check_words.py)
 pageheap_add_gate(format ${tools}/check_format.sh)
 pageheap_add_gate(docs ${tools}/check_docs.sh)
 pageheap_add_gate(symbols ${tools}/check_symbols.sh
-  $<TARGET_FILE:pageheap_shared> $<TARGET_FILE:pageheap_static>)
+  $<TARGET_FILE:pageheap_shared> $<TARGET_FILE:pageheap_static> $<TARGET_FILE:pageheap_exec_tools>)
 
 # This build is itself the gate for its own compiler when its warnings are errors.
 foreach(compiler gcc clang)

@@ -2,7 +2,7 @@
 # What `make install` puts where; the CMake package and the pkg-config file can be moved with their prefix.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS pageheap_static pageheap_shared EXPORT pageheap-targets)
+install(TARGETS pageheap_static pageheap_shared pageheap_exec_tools EXPORT pageheap-targets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/pageheap
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
@@ -27,7 +27,13 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX
   BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir}
   OUTPUT_VARIABLE PAGEHEAP_PREFIX_FROM_PC)
 configure_file(${PROJECT_SOURCE_DIR}/pageheap.pc.in ${PROJECT_BINARY_DIR}/pageheap.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/pageheap.pc DESTINATION ${pkgconfig_dir})
+configure_file(
+  ${PROJECT_SOURCE_DIR}/adapters/exec_tools/pageheap-exec-tools.pc.in
+  ${PROJECT_BINARY_DIR}/pageheap-exec-tools.pc @ONLY)
+install(FILES
+  ${PROJECT_BINARY_DIR}/pageheap.pc
+  ${PROJECT_BINARY_DIR}/pageheap-exec-tools.pc
+  DESTINATION ${pkgconfig_dir})
 
 if(PAGEHEAP_BUILD_TOOL)
   install(TARGETS pageheap_tool)

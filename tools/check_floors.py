@@ -22,6 +22,7 @@ FLOORS = {
     "src/api": ["src/base", "src/os", "src/block", "src/map", "src/heap", "src/exec", PUBLIC],
     "include": [],
     "compat": [PUBLIC],
+    "adapters": [PUBLIC],
     "record": [PUBLIC],
     "bench": [PUBLIC],
     "cli": [PUBLIC, "bench", "record"],
@@ -32,12 +33,13 @@ FLOORS = {
     "tests/fault": [PUBLIC, "src", "tests"],
     "tests/race": [PUBLIC, "src", "tests"],
     "tests/bench": [PUBLIC, "bench", "tests"],
+    "tests/exec_tools": [PUBLIC, "adapters", "tests"],
     "tests/cli": [PUBLIC, "bench", "record", "cli", "tests"],
     "tests": [PUBLIC],
 }
 
 # Where a quoted or angled name is looked up after the folder of the file itself.
-SEARCH = ["include", "src", "tests", "bench", "cli", "record", "examples", "."]
+SEARCH = ["include", "src", "adapters", "tests", "bench", "cli", "record", "examples", "."]
 
 SUFFIXES = {".c", ".h", ".cc", ".cpp", ".hpp"}
 

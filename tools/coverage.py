@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-FOLDERS = ("src/", "compat/")
+FOLDERS = ("src/", "compat/", "adapters/")
 
 
 def records(build):

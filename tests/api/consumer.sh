@@ -22,7 +22,9 @@ export LD_LIBRARY_PATH
 compile() {
     output=$1
     shift
-    "$cc" -std=c11 -Wall -Wextra -Werror -o "$scratch/$output" "$here/consumer/consumer.c" "$@"
+    source=consumer.c
+    [ "$output" = with_tools ] && source=tools.c
+    "$cc" -std=c11 -Wall -Wextra -Werror -o "$scratch/$output" "$here/consumer/$source" "$@"
 }
 
 # A program that was linked with the wrong kind of library would pass all else.
@@ -43,10 +45,13 @@ pkg_config)
     compile with_shared $(pkg-config --cflags --libs pageheap)
     # shellcheck disable=SC2046
     compile with_static -static $(pkg-config --static --cflags --libs pageheap)
+    # shellcheck disable=SC2046
+    compile with_tools $(pkg-config --cflags --libs pageheap-exec-tools)
     ;;
 plain_cc)
     compile with_shared -I"$scratch/prefix/include" -L"$libdir" -lpageheap
     compile with_static -I"$scratch/prefix/include" "$libdir/libpageheap.a" -pthread
+    compile with_tools -I"$scratch/prefix/include" "$libdir/libpageheap-exec-tools.a" -pthread
     ;;
 subproject)
     mkdir "$scratch/project"
@@ -67,3 +72,4 @@ uses_shared_library with_shared
 ! uses_shared_library with_static
 "$scratch/with_shared"
 "$scratch/with_static"
+"$scratch/with_tools"
