@@ -14,7 +14,7 @@
  *     pageheap_exec_tools_jitdump_close(dump);                          // after the heap
  *
  * Which     a perf map is the cheapest and knows no frees; a jitdump has the code and the time of each name;
- *           GDB's interface serves debuggers.  A chain makes several into one.
+ *           GDB's interface serves debuggers.  A chain makes several into one.  docs/exec-tools.md has more.
  * Names     Only what pageheap_exec_name named is told.  At most 1023 bytes of a name are kept; control
  *           characters become '?'.  A name lasts until the memory that it begins in is freed.
  * Errors    An open returns NULL and sets errno.  A hook cannot fail: what it could not write or remember is
