@@ -93,8 +93,10 @@ PAGEHEAP_API int pageheap_exec_probe(uint32_t flags, pageheap_exec_caps *ret_cap
 #define PAGEHEAP_EXEC_HUGE     0x0400u /* back each block whole, by huge pages where the system has them */
 
 /* What happens to the memory, for profilers, debuggers and unwinders: pageheap/exec_tools.h has some ready.
- * Any may be NULL.  Called from the thread that makes the change, with nothing held; they must not call the
- * heap but for pageheap_exec_find, and neither may wait for a thread that does. */
+ * Any may be NULL.  Called from the thread that makes the change, before the next change to the same memory:
+ * a block is told of before anything in it is, and a span's end, or its tail's when it is shrunk, before
+ * anybody else can get it.  So they must not call the heap but for pageheap_exec_find, nor wait for a thread
+ * that does. */
 typedef struct pageheap_exec_hooks {
     void (*block_mapped)(void *ctx, const void *rx, size_t bytes);
     void (*block_unmapped)(void *ctx, const void *rx, size_t bytes);
@@ -241,7 +243,8 @@ PAGEHEAP_API size_t pageheap_exec_trim(pageheap_exec *heap, size_t keep_bytes);
 PAGEHEAP_API size_t pageheap_exec_collapse(pageheap_exec *heap);
 
 /* For code that is there for good: no byte of this heap can be written or freed from now on, by nobody in
- * this process.  The rw view is dropped, and the rx view sealed where the system can (Linux 6.10).
+ * this process.  The rw view is dropped, and the rx view sealed where the system can (Linux 6.10).  Nobody may
+ * be writing through rw, or between _begin_write and _end_write, meanwhile.
  * 0, or ENOMEM. */
 PAGEHEAP_API int pageheap_exec_seal(pageheap_exec *heap);
 

@@ -242,17 +242,13 @@ static int free_span(pageheap_exec *heap, uintptr_t rx, size_t bytes)
     return ph_code_free_pages(heap, rx, pages_for(heap, bytes));
 }
 
-/* The hook is told once the span is nobody's: if it hears of one address twice, there were two spans. */
 static PH_NOINLINE int free_slow(pageheap_exec *heap, void *rx, size_t bytes)
 {
     if (rx == NULL)
         return 0;
     int code = free_span(heap, (uintptr_t)rx, bytes);
-    if (code != 0)
-        return ph_code_exists(heap) ? ph_judge_bytes(heap->heap, code, "exec_free", rx, bytes) : code;
-    if (heap->hooks.freed != NULL)
-        heap->hooks.freed(heap->hooks.ctx, rx, bytes);
-    return 0;
+    return code == 0 || !ph_code_exists(heap) ? code
+                                              : ph_judge_bytes(heap->heap, code, "exec_free", rx, bytes);
 }
 
 static PH_NOINLINE int free_piece(pageheap_exec *heap, ph_slab *slab, void *rx, size_t bytes)
@@ -334,7 +330,8 @@ int pageheap_exec_write(pageheap_exec *heap, void *rx, const void *code, size_t 
     if (refused != 0)
         return refused;
     ph_code_note_written(heap, (uintptr_t)rx, bytes);
-    return ph_code_backend(heap)->write(heap, (uintptr_t)rx, code, bytes) == 0 ? 0 : PAGEHEAP_ENOMEM;
+    int error = ph_code_write(heap, (uintptr_t)rx, code, bytes);
+    return error == 0 ? 0 : error == -EACCES ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
 }
 
 static void *fail(int error)

@@ -56,9 +56,9 @@ static void unmap_views(pageheap_exec *code, uintptr_t rx)
         (void)ph_code_note(code, ph_code_os.hide((void *)(rx + code->rw_delta), PH_BLOCK_BYTES));
 }
 
-static int map_block(pageheap_exec *code, uintptr_t rx, bool *ret_is_new)
+/* The hook is told before anybody can put code there. */
+static int map_block(pageheap_exec *code, uintptr_t rx)
 {
-    *ret_is_new = false;
     if (ph_code_is_mapped(code, rx))
         return 0;
     int error = ph_code_backend(code)->map(code, rx, rx + code->rw_delta);
@@ -72,8 +72,9 @@ static int map_block(pageheap_exec *code, uintptr_t rx, bool *ret_is_new)
         unmap_views(code, rx);
         return error;
     }
+    if (code->hooks.block_mapped != NULL)
+        code->hooks.block_mapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     set_mapped(code, rx, true);
-    *ret_is_new = true;
     return 0;
 }
 
@@ -82,14 +83,11 @@ static int map_blocks(pageheap_exec *code, uintptr_t rx, size_t bytes)
     int error = 0;
     uintptr_t first = rx & ~(uintptr_t)(PH_BLOCK_BYTES - 1);
     for (uintptr_t block = first; block < rx + bytes && error == 0; block += PH_BLOCK_BYTES) {
-        bool is_new;
         if (ph_code_is_mapped(code, block))
             continue;
         ph_mutex_lock(&code->map_turn);
-        error = map_block(code, block, &is_new);
+        error = map_block(code, block);
         ph_mutex_unlock(&code->map_turn);
-        if (is_new && code->hooks.block_mapped != NULL)
-            code->hooks.block_mapped(code->hooks.ctx, (const void *)block, PH_BLOCK_BYTES);
     }
     return error;
 }
@@ -131,10 +129,10 @@ static int discard_block(pageheap_exec *code, uintptr_t rx)
         set_mapped(code, rx, false);
         if (code->rw_delta != 0)
             (void)ph_code_note(code, ph_code_os.hide(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+        if (code->hooks.block_unmapped != NULL)
+            code->hooks.block_unmapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     }
     ph_mutex_unlock(&code->map_turn);
-    if (was_mapped && error == 0 && code->hooks.block_unmapped != NULL)
-        code->hooks.block_unmapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     return error;
 }
 

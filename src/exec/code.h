@@ -77,7 +77,8 @@ struct pageheap_exec {
 
     uint64_t carved_bytes; /* of the reservation, given to the heap as regions; grow_turn */
     ph_mutex map_turn, write_turn;
-    _Atomic uint64_t mapped_blocks; /* map_turn to change */
+    _Atomic uint32_t writers_inside; /* our own writes under way, which a seal waits for */
+    _Atomic uint64_t mapped_blocks;  /* map_turn to change */
     _Atomic uint64_t slab_count, barriers;
     int memory_file; /* _PRIVATE; replaced in the child of fork */
     struct {
@@ -118,6 +119,13 @@ static inline void *ph_code_rw(const pageheap_exec *code, uintptr_t rx)
 static inline int ph_code_note(pageheap_exec *code, int result)
 {
     return code->heap != NULL ? ph_heap_note(code->heap, result) : result;
+}
+
+/* A span is the caller's alone, who is about to give it back: nobody can have named anything there since. */
+static inline void ph_code_tell_freed(const pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    if (code->hooks.freed != NULL)
+        code->hooks.freed(code->hooks.ctx, (const void *)rx, bytes);
 }
 
 static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
@@ -177,7 +185,8 @@ static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pa
 
 /* ---- write.c ------------------------------------------------------------------------------ */
 
-/* Fill with traps. */
+/* Copy to a span, fill it with traps: 0 or a negative errno, EACCES once the heap is sealed. */
+int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes);
 int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes);
 /* 0 or a negative errno; _FLIP alone has something to do. */
 int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes);

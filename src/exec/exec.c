@@ -181,8 +181,11 @@ int ph_code_seal(pageheap_exec *code)
 {
     int result = 0;
     uint32_t live = PH_CODE_LIVE;
-    if (!ph_cas_acq_rel(&code->state, &live, PH_CODE_SEALED)) /* one thread does it */
+    /* One thread does it; sequentially consistent, as are the steps of begin_inside. */
+    if (!atomic_compare_exchange_strong(&code->state, &live, PH_CODE_SEALED))
         return -EACCES;
+    for (unsigned round = 0; atomic_load(&code->writers_inside) != 0; round++)
+        ph_wait_round(round);
     ph_mutex_lock(&code->map_turn);
     for (uintptr_t at = 0; at < code->reserved_bytes; at += PH_BLOCK_BYTES) {
         uintptr_t rx = code->rx_base + at;

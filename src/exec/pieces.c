@@ -269,7 +269,7 @@ static int claim(ph_front *mine, ph_slab *slab, unsigned granule, size_t granule
         bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
         bool is_settled = ph_load_relaxed(&slab->owner) == owner && (by_holding || is_shared);
         bool is_claimed = is_settled && is_piece(slab, granule, granules) &&
-                          ph_block_unmark(&slab->block, granule, is_shared);
+                          ph_block_claim(&slab->block, granule, (unsigned)granules, is_shared);
         if (by_holding)
             ph_front_release(owner, mine);
         else
@@ -335,6 +335,7 @@ int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granu
     int error = claim(mine, slab, granule, granules);
     if (error != 0)
         return error;
+    ph_code_tell_freed(code, rx, granules << code->granule_log2);
     if (needs_fill(code, slab, rx, granule, granules) &&
         ph_code_fill(code, rx, granules << code->granule_log2) == 0)
         ph_bits_clear(slab->written, granule, granules);
@@ -356,11 +357,15 @@ int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t gra
             return PAGEHEAP_EBADRUN;
         ph_front_hold(owner, mine);
         bool is_its = ph_load_relaxed(&slab->owner) == owner;
-        bool is_live = is_its && is_piece(slab, granule, granules);
+        bool shared = ph_front_is_shared(owner);
+        bool is_live = is_its && is_piece(slab, granule, granules) &&
+                       ph_block_claim(&slab->block, granule, (unsigned)granules, shared);
         if (is_live && new_granules < granules) {
             ph_block_cut_after(&slab->block, granule + (unsigned)new_granules - 1);
-            ph_block_mark(&slab->block, granule + (unsigned)new_granules, ph_front_is_shared(owner));
+            ph_block_mark(&slab->block, granule + (unsigned)new_granules, shared);
         }
+        if (is_live)
+            ph_block_mark(&slab->block, granule, shared);
         ph_front_release(owner, mine);
         if (is_its && !is_live)
             return PAGEHEAP_EBADRUN;

@@ -41,6 +41,7 @@ int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)
     int error = ph_run_claim(code->heap, rx, pages);
     if (error != 0)
         return error;
+    ph_code_tell_freed(code, rx, (size_t)pages << code->page_log2);
     if (needs_fill(code, rx, pages) && ph_code_fill(code, rx, (size_t)pages << code->page_log2) == 0)
         ph_bits_clear(code->written, ph_code_page(code, rx), pages);
     ph_run_return(code->heap, rx, pages, false);

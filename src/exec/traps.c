@@ -47,9 +47,35 @@ void ph_bits_clear(_Atomic uint64_t *bits, size_t first, size_t count)
 
 /* ---- fill --------------------------------------------------------------------------------- */
 
-int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
+/* Between these two a seal waits; after it nobody gets in. */
+static bool begin_inside(pageheap_exec *code)
 {
-    int error = ph_code_begin_write(code, rx, bytes); /* once, not for each part */
+    atomic_fetch_add(&code->writers_inside,
+                     1); /* sequentially consistent, as is the seal's change of state */
+    if (PH_LIKELY(atomic_load(&code->state) != PH_CODE_SEALED))
+        return true;
+    atomic_fetch_sub(&code->writers_inside, 1);
+    return false;
+}
+
+static void end_inside(pageheap_exec *code)
+{
+    atomic_fetch_sub(&code->writers_inside, 1); /* pairs with the seal's load */
+}
+
+int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
+{
+    if (!begin_inside(code))
+        return -EACCES;
+    int error = ph_code_backend(code)->write(code, rx, from, bytes);
+    end_inside(code);
+    return error;
+}
+
+/* In parts, but pages that have to be made writable are that once. */
+static int fill_parts(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    int error = ph_code_begin_write(code, rx, bytes);
     if (error != 0)
         return error;
     for (size_t done = 0; done < bytes && error == 0; done += sizeof ph_traps) {
@@ -58,6 +84,15 @@ int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
     }
     int end_error = ph_code_end_write(code, rx, bytes);
     return error != 0 ? error : end_error;
+}
+
+int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    if (!begin_inside(code))
+        return -EACCES;
+    int error = fill_parts(code, rx, bytes);
+    end_inside(code);
+    return error;
 }
 
 /* ---- marks: by the granule in slabs, by the page elsewhere -------------------------------- */

@@ -14,7 +14,8 @@ typedef struct held_run {
     unsigned first, pages;
 } held_run;
 
-/* What free would say of this run: 0 and the owner held, or a code and nothing held. */
+/* What free would say of this run: 0 and the owner held, or a code and nothing held.  Who frees into a shared
+ * front does not hold it: its run is taken from the caller until let_go, like one that is being freed. */
 static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t pages, held_run *ret_held)
 {
     if (run % ph_heap_page_bytes(heap) != 0)
@@ -29,7 +30,9 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         ph_front_hold(owner, mine);
         unsigned first = ph_block_page(block, run);
         if (ph_load_relaxed(ph_owner_of(block)) == owner) {
-            if (pages != 0 && ph_block_live_pages(block, first) == pages && !ph_front_is_hot(owner, run)) {
+            bool shared = ph_front_is_shared(owner);
+            if (pages != 0 && ph_block_live_pages(block, first) == pages && !ph_front_is_hot(owner, run) &&
+                (!shared || ph_block_claim(block, first, (unsigned)pages, true))) {
                 ph_front_cool(owner); /* it may be the hot run that changes */
                 *ret_held = (held_run){ owner, block, first, (unsigned)pages };
                 return 0;
@@ -39,6 +42,13 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         }
         ph_front_release(owner, mine);
     }
+}
+
+static void let_go(const held_run *held, ph_front *mine)
+{
+    if (ph_front_is_shared(held->owner))
+        ph_block_mark(held->block, held->first, true);
+    ph_front_release(held->owner, mine);
 }
 
 /* The first part keeps the mark; the second gets its own. */
@@ -52,7 +62,7 @@ int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pa
     ph_block_cut_after(held.block, held.first + (unsigned)head_pages - 1);
     ph_block_mark(held.block, held.first + (unsigned)head_pages, ph_front_is_shared(held.owner));
     (void)ph_front_count_alloc(held.owner); /* one live run more */
-    ph_front_release(held.owner, mine);
+    let_go(&held, mine);
     return 0;
 }
 
@@ -73,7 +83,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
         ph_block_uncut_after(held.block, second - 1);
         ph_bump_relaxed(&held.owner->free_calls, 1); /* one live run less */
     }
-    ph_front_release(held.owner, mine);
+    let_go(&held, mine);
     return is_run ? 0 : PAGEHEAP_EBADRUN;
 }
 
@@ -112,7 +122,7 @@ int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pa
             is_extended = extend(&held, (unsigned)(new_pages - pages), ret_tail_clean);
             code = is_extended ? 0 : PAGEHEAP_ENOMEM;
         }
-        ph_front_release(held.owner, mine);
+        let_go(&held, mine);
     }
     if (new_pages > pages && !is_extended)
         ph_heap_uncharge(heap, new_pages - pages);

@@ -231,7 +231,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
     if (!*ret_moved) {
         unsigned length = length_of(block, page, pages);
         if (length == 0 || ph_front_is_hot(front, address) ||
-            !ph_block_unmark(block, page, ph_front_is_shared(front)))
+            !ph_block_claim(block, page, length, ph_front_is_shared(front)))
             code = PAGEHEAP_EBADRUN;
         else
             retire(front, block, address, page, length);
@@ -262,7 +262,7 @@ static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr
 {
     unsigned page = ph_block_page(block, address);
     unsigned length = length_of(block, page, pages);
-    if (length == 0 || !ph_block_unmark(block, page, true)) /* another thread freed it this moment, perhaps */
+    if (length == 0 || !ph_block_claim(block, page, length, true)) /* another thread freed it, perhaps */
         return PAGEHEAP_EBADRUN;
     give_remote(mine, owner, block, page, length);
     return 0;
@@ -302,7 +302,7 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner;
     if (!*ret_moved) {
         unsigned length = length_of(block, page, pages);
-        if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_unmark(block, page, true)) {
+        if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_claim(block, page, length, true)) {
             code = PAGEHEAP_EBADRUN;
         } else {
             if (ph_load_relaxed(&owner->hot_run) == address)
@@ -365,7 +365,7 @@ static int claim_held(ph_front *owner, ph_block *block, uintptr_t address, size_
 {
     unsigned page = ph_block_page(block, address);
     if (length_of(block, page, pages) == 0 || ph_front_is_hot(owner, address) ||
-        !ph_block_unmark(block, page, ph_front_is_shared(owner)))
+        !ph_block_claim(block, page, (unsigned)pages, ph_front_is_shared(owner)))
         return PAGEHEAP_EBADRUN;
     if (ph_load_relaxed(&owner->hot_run) == address)
         ph_front_forget_hot(owner);
@@ -379,7 +379,8 @@ static int claim_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintp
     ph_front_enter(mine);
     bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner || !is_shared;
-    bool is_claimed = !*ret_moved && length_of(block, page, pages) != 0 && ph_block_unmark(block, page, true);
+    bool is_claimed = !*ret_moved && length_of(block, page, pages) != 0 &&
+                      ph_block_claim(block, page, (unsigned)pages, true);
     ph_front_leave(mine);
     if (!is_shared)
         ph_front_make_shared(owner, block);
