@@ -243,9 +243,9 @@ PAGEHEAP_API size_t pageheap_exec_trim(pageheap_exec *heap, size_t keep_bytes);
 PAGEHEAP_API size_t pageheap_exec_collapse(pageheap_exec *heap);
 
 /* For code that is there for good: no byte of this heap can be written or freed from now on, by nobody in
- * this process.  The rw view is dropped, and the rx view sealed where the system can (Linux 6.10).  Nobody may
- * be writing through rw, or between _begin_write and _end_write, meanwhile.
- * 0, or ENOMEM. */
+ * this process.  The rw view is dropped, and the rx view sealed where the system can (Linux 6.10).  Nobody
+ * may be writing through rw, or between _begin_write and _end_write, meanwhile.  0; EINVAL; EACCES (in a
+ * child that may not, or sealed already); ENOMEM. */
 PAGEHEAP_API int pageheap_exec_seal(pageheap_exec *heap);
 
 #ifdef __cplusplus

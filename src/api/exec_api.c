@@ -330,8 +330,9 @@ int pageheap_exec_write(pageheap_exec *heap, void *rx, const void *code, size_t 
     if (refused != 0)
         return refused;
     ph_code_note_written(heap, (uintptr_t)rx, bytes);
-    int error = ph_code_write(heap, (uintptr_t)rx, code, bytes);
-    return error == 0 ? 0 : error == -EACCES ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
+    if (ph_code_write(heap, (uintptr_t)rx, code, bytes) == 0)
+        return 0;
+    return ph_load_relaxed(&heap->state) == PH_CODE_SEALED ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
 }
 
 static void *fail(int error)

@@ -229,9 +229,9 @@ static PH_ALWAYS_INLINE bool ph_block_unmark(ph_block *block, unsigned page, boo
     return (old & bit) != 0;
 }
 
-/* The step that decides who frees, or changes, the run of `pages` pages that was seen to begin at `page`.  False:
- * not the caller, and the run is as it was.  Between the look and the mark another thread may have taken the run
- * and given it another length: then it is not that run any more. */
+/* The step that decides who frees, or changes, the run of `pages` pages that was seen to begin at `page`.
+ * False: not the caller, and the run is as it was.  Between the look and the mark another thread may have
+ * taken the run and given it another length: then it is not that run any more. */
 static inline bool ph_block_claim(ph_block *block, unsigned page, unsigned pages, bool shared)
 {
     if (!ph_block_unmark(block, page, shared))
