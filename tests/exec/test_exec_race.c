@@ -300,6 +300,8 @@ static void one_of_two_wins(void **state)
         for (unsigned i = 0; i < 5; i++) {
             unsigned share = cases[i] > BLOCK ? 40 : 1;
             duel_over(backend, cases[i], rounds / share, false);
+            if (cases[i] != 64 && cases[i] != PAGE && cases[i] <= BLOCK)
+                duel_over(backend, cases[i], rounds / share, true);
         }
     }
 }
