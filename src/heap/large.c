@@ -6,8 +6,6 @@
  *
  * L1  The first block's `large.state` decides who frees a run: LIVE to CACHED by compare-and-swap.
  * L2  A run that is CACHED is in exactly one front's `large` slots, or in nobody's hands but one thread's.
- * L3  The bitmaps of the last block stay as they were in the pool, all pages unused: they remember which of
- *     the pages behind the run's end are clean.
  */
 #include "heap/heap.h"
 
@@ -54,13 +52,9 @@ void ph_large_release(pageheap *heap, ph_block *head)
     bool is_clean = head->large.clean != 0;
     uintptr_t base = ph_block_base(head);
     unsigned blocks = blocks_of(heap, pages);
-    unsigned rest = (unsigned)(pages % heap->block_pages);
-    for (unsigned b = 0; b < pages / heap->block_pages; b++)
-        ph_block_reset(base + b * PH_BLOCK_BYTES, heap->page_log2, is_clean);
-    if (rest != 0) { /* L3 */
-        ph_block *last = ph_block_of_ours(base + (blocks - 1) * PH_BLOCK_BYTES);
-        (void)ph_block_take(last, 0, rest);
-        ph_block_give(last, 0, rest, is_clean);
+    for (unsigned b = 0; b < blocks; b++) {
+        uintptr_t address = base + b * PH_BLOCK_BYTES;
+        ph_block_reset(address, heap->page_log2, is_clean);
     }
     ph_pool_give(heap, base, blocks);
     ph_heap_uncharge(heap, pages);
