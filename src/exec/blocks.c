@@ -92,23 +92,9 @@ static int map_blocks(pageheap_exec *code, uintptr_t rx, size_t bytes)
     return error;
 }
 
-int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes)
-{
-    int error = map_blocks(code, rx, bytes);
-    if (error != 0 || !code->uses_guards)
-        return error;
-    error = advise(code, rx, bytes, PH_ADVICE_UNGUARD);
-    if (error == 0)
-        error = ph_code_fill(code, rx, bytes);
-    if (error != 0)
-        (void)advise(code, rx, bytes, PH_ADVICE_GUARD);
-    return error;
-}
-
 /* ---- giving back -------------------------------------------------------------------------- */
 
-/* The memory of pages that are nobody's goes back; they stay, guarded. */
-static int discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes)
+int ph_code_discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
     if (!code->uses_guards)
         return -ENOTSUP;
@@ -133,6 +119,39 @@ static int discard_block(pageheap_exec *code, uintptr_t rx)
             code->hooks.block_unmapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     }
     ph_mutex_unlock(&code->map_turn);
+    return error;
+}
+
+/* ---- handing out -------------------------------------------------------------------------- */
+
+/* The end of a long run's last block stays unused: clean, whatever it was before. */
+static int discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    uintptr_t end = rx + bytes;
+    size_t unused = (size_t)(ph_align_up(end, PH_BLOCK_BYTES) - end);
+    return bytes <= PH_BLOCK_BYTES || unused == 0 ? 0 : ph_code_discard_pages(code, end, unused);
+}
+
+/* A run that did not become ready is clean again, the whole of it; a long one's blocks are its own. */
+static void make_clean(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    for (uintptr_t block = rx; bytes > PH_BLOCK_BYTES && block < rx + bytes; block += PH_BLOCK_BYTES)
+        (void)discard_block(code, block);
+    if (bytes <= PH_BLOCK_BYTES && ph_code_is_mapped(code, rx))
+        (void)ph_code_discard_pages(code, rx, bytes);
+}
+
+int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    int error = map_blocks(code, rx, bytes);
+    if (error == 0 && code->uses_guards)
+        error = discard_end(code, rx, bytes);
+    if (error == 0 && code->uses_guards)
+        error = advise(code, rx, bytes, PH_ADVICE_UNGUARD);
+    if (error == 0 && code->uses_guards)
+        error = ph_code_fill(code, rx, bytes);
+    if (error != 0)
+        make_clean(code, rx, bytes);
     return error;
 }
 
@@ -164,7 +183,7 @@ static int code_discard(pageheap *heap, void *base, size_t bytes)
         return -EACCES;
     if (bytes == PH_BLOCK_BYTES)
         return discard_block(code, (uintptr_t)base);
-    return discard_pages(code, (uintptr_t)base, bytes);
+    return ph_code_discard_pages(code, (uintptr_t)base, bytes);
 }
 
 /* A region that came to nothing is cut again; at the end the whole reservation is unmapped. */
@@ -208,6 +227,13 @@ static void guard_block(pageheap_exec *code, const ph_block *block)
     }
 }
 
+static void guard_end(pageheap_exec *code, const ph_block *block)
+{
+    size_t used_bytes = (size_t)ph_large_pages_in(block) << code->page_log2;
+    if (used_bytes < PH_BLOCK_BYTES)
+        (void)advise(code, ph_block_base(block) + used_bytes, PH_BLOCK_BYTES - used_bytes, PH_ADVICE_GUARD);
+}
+
 void ph_code_guard_again(pageheap_exec *code)
 {
     for (uintptr_t at = 0; code->uses_guards && at < code->reserved_bytes; at += PH_BLOCK_BYTES) {
@@ -217,5 +243,7 @@ void ph_code_guard_again(pageheap_exec *code)
         unsigned kind = ph_load_relaxed(&block->kind);
         if (kind == PH_BLOCK_PAGES || kind == PH_BLOCK_EMPTY)
             guard_block(code, block);
+        else if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+            guard_end(code, block);
     }
 }

@@ -162,6 +162,9 @@ extern const ph_backing ph_backing_code;
 
 /* Make a run that was clean, or clean in part, full of traps and fit to be handed out. */
 int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes);
+/* The memory of pages that are nobody's, or the caller's alone, goes back; they stay, guarded.  ENOTSUP where
+ * there are no guards. */
+int ph_code_discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes);
 /* Guard the clean pages of all blocks anew: a child of fork may have lost them. */
 void ph_code_guard_again(pageheap_exec *code);
 bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx);

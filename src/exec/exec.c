@@ -208,7 +208,7 @@ static bool is_full(const pageheap_exec *code, uintptr_t rx)
         return false;
     unsigned kind = ph_load_relaxed(&block->kind);
     if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
-        return true;
+        return ph_large_pages_in(block) == ph_block_pages(block);
     ph_block_unused_bits(block, unused);
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
         any |= unused[w];

@@ -33,7 +33,8 @@ static void copy_block(const pageheap_exec *code, uintptr_t rx, uintptr_t to)
     bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
     size_t page_bytes = (size_t)1 << code->page_log2;
     const char *from = ph_code_rw(code, rx);
-    for (unsigned page = 0; page < ph_block_pages(block); page++) {
+    unsigned pages = is_long ? ph_large_pages_in(block) : ph_block_pages(block);
+    for (unsigned page = 0; page < pages; page++) {
         if (is_long || !ph_block_is_clean(block, page))
             ph_os_copy((char *)to + page * page_bytes, from + page * page_bytes, page_bytes);
     }

@@ -41,10 +41,16 @@ int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)
     int error = ph_run_claim(code->heap, rx, pages);
     if (error != 0)
         return error;
-    ph_code_tell_freed(code, rx, (size_t)pages << code->page_log2);
-    if (needs_fill(code, rx, pages) && ph_code_fill(code, rx, (size_t)pages << code->page_log2) == 0)
-        ph_bits_clear(code->written, ph_code_page(code, rx), pages);
-    ph_run_return(code->heap, rx, pages, false);
+    size_t bytes = (size_t)pages << code->page_log2;
+    bool is_clean = false;
+    ph_code_tell_freed(code, rx, bytes);
+    if (needs_fill(code, rx, pages)) {
+        bool is_filled = ph_code_fill(code, rx, bytes) == 0;
+        is_clean = !is_filled && ph_code_discard_pages(code, rx, bytes) == 0;
+        if (is_filled || is_clean)
+            ph_bits_clear(code->written, ph_code_page(code, rx), pages);
+    }
+    ph_run_return(code->heap, rx, pages, is_clean);
     return 0;
 }
 

@@ -46,6 +46,17 @@ static bool keep(ph_front *front, ph_block *head, uint64_t pages)
     return true;
 }
 
+/* Of the last block's pages only these have been handed out: those behind them are clean, as whoever made
+ * the run ready has left them. */
+static void keep_end_clean(pageheap *heap, uintptr_t base, unsigned used_pages)
+{
+    if (used_pages == 0)
+        return;
+    ph_block_reset(base, heap->page_log2, true);
+    (void)ph_block_take(ph_block_of_ours(base), 0, used_pages);
+    ph_block_give(ph_block_of_ours(base), 0, used_pages, false);
+}
+
 void ph_large_release(pageheap *heap, ph_block *head)
 {
     uint64_t pages = ph_load_relaxed(&head->large.pages);
@@ -56,6 +67,8 @@ void ph_large_release(pageheap *heap, ph_block *head)
         uintptr_t address = base + b * PH_BLOCK_BYTES;
         ph_block_reset(address, heap->page_log2, is_clean);
     }
+    if (heap->backing->mixed_is_clean && !is_clean)
+        keep_end_clean(heap, base + (blocks - 1) * PH_BLOCK_BYTES, (unsigned)(pages % heap->block_pages));
     ph_pool_give(heap, base, blocks);
     ph_heap_uncharge(heap, pages);
 }
@@ -71,6 +84,19 @@ void ph_large_drain(ph_front *front, uint64_t keep_pages)
     front->large_count -= given;
     for (uint32_t i = 0; i < front->large_count; i++)
         front->large[i] = front->large[i + given];
+}
+
+unsigned ph_large_pages_in(const ph_block *block)
+{
+    unsigned all = ph_block_pages(block);
+    const ph_block *head = block;
+    if (ph_load_relaxed(&block->kind) == PH_BLOCK_BODY)
+        head = ph_load_relaxed(&block->head);
+    if (head == NULL || ph_load_relaxed(&head->kind) != PH_BLOCK_LARGE)
+        return all;
+    uint64_t before = (uint64_t)(block->number - head->number) * all;
+    uint64_t pages = ph_load_relaxed(&head->large.pages);
+    return pages > before && pages - before < all ? (unsigned)(pages - before) : all;
 }
 
 /* ---- alloc ----------------------------------------------------------------------------- */
@@ -118,7 +144,8 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks, 
         ph_heap_uncharge(heap, pages);
         return 0;
     }
-    form_run(heap, base, pages, is_clean);
+    /* Where mixed runs are clean, so are all new ones: the last block's end may not be what it should. */
+    form_run(heap, base, pages, is_clean || heap->backing->mixed_is_clean);
     return enliven(heap, ph_block_of_ours(base), pages, state);
 }
 
