@@ -56,6 +56,8 @@ static int open_slab(pageheap_exec *code, ph_front *mine)
     }
     ph_block_init(&slab->block, slab->tags, 0, PH_PAGE_LOG2_MIN, false);
     slab->block.bin_index = PH_NO_BIN;
+    if (ph_bits_any(code->executed, ph_code_page(code, rx), pages))
+        ph_bits_set(slab->executed, 0, PH_SLAB_GRANULES); /* as pages, or as another slab's pieces */
     ph_fetch_add_relaxed(&code->slab_count, 1);
     ph_front_enter(mine);
     slab->prev = NULL;
@@ -70,7 +72,7 @@ static int open_slab(pageheap_exec *code, ph_front *mine)
 }
 
 /* An empty slab is no slab any more: onto the caller's list (front held).  One that hangs on the pending
- * stack stays, because whoever hung it there may still be at it. */
+ * stack stays; one may still be hung there after this (notify). */
 static void close_empty(ph_pieces *pieces, ph_slab *slab, ph_slab **closed)
 {
     if (slab->block.unused_pages != PH_SLAB_GRANULES || ph_load_relaxed(&slab->block.pending) != 0)
@@ -142,6 +144,50 @@ static void keep_piece(const pageheap_exec *code, ph_pieces *pieces, ph_slab *sl
     kept->at[kept->count++] = (ph_kept_piece){ rx, slab };
 }
 
+/* Sequentially consistent, as is the clearing of `pending` before it. */
+static bool has_remote_bits(const ph_block *block)
+{
+    uint64_t any = 0;
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
+        any |= atomic_load(&block->remote[w]);
+    return any != 0;
+}
+
+/* Hang the slab up for its owner to collect.  As ph_front_notify: another's notice may have had our piece
+ * collected meanwhile, and the slab closed, or closed and opened again elsewhere. */
+static void notify(ph_slab *slab)
+{
+    ph_block *block = &slab->block;
+    while (atomic_exchange(&block->pending, 1) == 0) {
+        ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */
+        if (owner != NULL) {
+            ph_block *top = ph_load_relaxed(&owner->pieces->pending);
+            do {
+                ph_store_relaxed(&block->pending_next, top);
+            } while (!ph_cas_weak_release(&owner->pieces->pending, &top, block)); /* pairs with collect */
+            return;
+        }
+        atomic_exchange(&block->pending, 0);
+        if (!has_remote_bits(block))
+            return;
+    }
+}
+
+/* The slab's remote bits go back to it (front held). */
+static void collect_slab(ph_pieces *pieces, ph_slab *slab, ph_slab **closed)
+{
+    ph_block *block = &slab->block;
+    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
+        uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with give_remote */
+        for (; freed != 0; freed &= freed - 1) {
+            unsigned granule = 64 * w + ph_lowest_bit(freed);
+            ph_block_give(block, granule, ph_block_run_pages(block, granule), false);
+        }
+    }
+    ph_index_update(&pieces->index, block);
+    close_if_spare(pieces, slab, closed);
+}
+
 /* What other threads have freed goes back to the slabs.  As ph_front_collect. */
 static void collect(ph_front *front, ph_slab **closed)
 {
@@ -154,15 +200,10 @@ static void collect(ph_front *front, ph_slab **closed)
         ph_slab *slab = slab_of_block(block);
         /* Cleared before the bits are read: whoever sets one after that hangs the slab up again. */
         atomic_exchange(&block->pending, 0);
-        for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
-            uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with give_remote */
-            for (; freed != 0; freed &= freed - 1) {
-                unsigned granule = 64 * w + ph_lowest_bit(freed);
-                ph_block_give(block, granule, ph_block_run_pages(block, granule), false);
-            }
-        }
-        ph_index_update(&pieces->index, block);
-        close_if_spare(pieces, slab, closed);
+        if (ph_load_relaxed(&slab->owner) == front)
+            collect_slab(pieces, slab, closed);
+        else if (has_remote_bits(block))
+            notify(slab); /* it has gone to another front since */
         block = next;
     }
 }
@@ -281,23 +322,12 @@ static int claim(ph_front *mine, ph_slab *slab, unsigned granule, size_t granule
     }
 }
 
-/* Hang the slab up for its owner to collect; it is one as long as our piece is not back. */
-static void notify(ph_front *owner, ph_block *block)
-{
-    if (atomic_exchange(&block->pending, 1) != 0)
-        return;
-    ph_block *top = ph_load_relaxed(&owner->pieces->pending);
-    do {
-        ph_store_relaxed(&block->pending_next, top);
-    } while (!ph_cas_weak_release(&owner->pieces->pending, &top, block)); /* pairs with collect */
-}
-
 static void give_remote(ph_front *owner, ph_slab *slab, unsigned granule)
 {
     /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the slab off. */
     atomic_fetch_or(&slab->block.remote[granule / 64], UINT64_C(1) << (granule % 64));
     if (atomic_load(&slab->block.pending) == 0)
-        notify(owner, &slab->block);
+        notify(slab);
     if (ph_load_relaxed(&owner->foreign_calls) == 0)
         ph_store_relaxed(&owner->foreign_calls, 1);
 }

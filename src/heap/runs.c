@@ -461,4 +461,6 @@ void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean
         else
             is_done = return_foreign(mine, owner, block, address, pages);
     }
+    if (mine != NULL && ph_load_relaxed(&mine->cached_pages) > mine->cache_limit_pages)
+        ph_front_relimit(heap, mine);
 }
