@@ -16,8 +16,8 @@
  * of the same memory, where the backend has one (rw = rx + a constant of the heap), or with
  * pageheap_exec_write, which works in every backend.
  *
- * Sizes     In bytes.  Less than a page is a *piece*, rounded up to the heap's granule and packed with
- *           others; a page or more is rounded up to whole pages, and begins at one.  One heap lies in one
+ * Sizes     In bytes.  What is less than a page, rounded up to the heap's granule, is a *piece*, packed with
+ *           others; what is more is rounded up to whole pages, and begins at one.  One heap lies in one
  *           reservation of address space, by default within reach of direct calls from the program's own
  *           text; past its end there is an error, never a far address.
  * Backends  How memory comes to be written here and run there; pageheap_exec_probe tells which work.

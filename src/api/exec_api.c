@@ -90,9 +90,10 @@ static inline size_t granules_for(const pageheap_exec *heap, size_t bytes)
     return ((bytes - 1) >> heap->granule_log2) + 1;
 }
 
+/* What is rounded up to a page is one, so that a span's bytes tell what it is, too. */
 static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
 {
-    return bytes < (size_t)1 << heap->page_log2;
+    return bytes <= ((size_t)1 << heap->page_log2) - ((size_t)1 << heap->granule_log2);
 }
 
 static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes, bool was_executed,
