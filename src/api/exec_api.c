@@ -298,8 +298,8 @@ int pageheap_exec_shrink(pageheap_exec *heap, void *rx, size_t bytes, size_t new
 
 void *pageheap_exec_rw(pageheap_exec *heap, const void *rx)
 {
-    return ph_code_exists(heap) && ph_code_holds(heap, (uintptr_t)rx) ? ph_code_rw(heap, (uintptr_t)rx)
-                                                                      : NULL;
+    return ph_code_is_writable(heap) && ph_code_holds(heap, (uintptr_t)rx) ? ph_code_rw(heap, (uintptr_t)rx)
+                                                                           : NULL;
 }
 
 /* 0 if all of [rx, rx + bytes) lies in one live span. */
@@ -318,7 +318,7 @@ static int find_all(const pageheap_exec *heap, const void *rx, size_t bytes)
 /* The same, and the heap may be written: by its own process, or by a child that shares it. */
 static int find_writable(const pageheap_exec *heap, const void *rx, size_t bytes)
 {
-    if (!ph_code_is_live(heap) && !(heap != NULL && ph_load_relaxed(&heap->state) == PH_CODE_BORROWED))
+    if (!ph_code_is_writable(heap))
         return refusal(heap);
     return find_all(heap, rx, bytes);
 }

@@ -61,6 +61,8 @@ static int map_block(pageheap_exec *code, uintptr_t rx)
 {
     if (ph_code_is_mapped(code, rx))
         return 0;
+    if (!ph_code_is_live(code))
+        return -EACCES; /* sealed this moment */
     int error = ph_code_backend(code)->map(code, rx, rx + code->rw_delta);
     if (error != 0)
         return error;

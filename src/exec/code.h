@@ -98,6 +98,13 @@ static inline bool ph_code_exists(const pageheap_exec *code)
     return code != NULL && ph_load_relaxed(&code->state) != PH_CODE_DEAD;
 }
 
+/* Live spans may be written. */
+static inline bool ph_code_is_writable(const pageheap_exec *code)
+{
+    uint32_t state = code != NULL ? ph_load_relaxed(&code->state) : (uint32_t)PH_CODE_DEAD;
+    return state == PH_CODE_LIVE || state == PH_CODE_BORROWED;
+}
+
 /* True if the address lies in the heap's rx view. */
 static inline bool ph_code_holds(const pageheap_exec *code, uintptr_t rx)
 {

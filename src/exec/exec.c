@@ -181,6 +181,7 @@ int ph_code_seal(pageheap_exec *code)
 {
     int result = 0;
     uint32_t live = PH_CODE_LIVE;
+    bool is_writable_there = code->backend == PAGEHEAP_EXEC_RWX || code->backend == PAGEHEAP_EXEC_FLIP;
     /* One thread does it; sequentially consistent, as are the steps of begin_inside. */
     if (!atomic_compare_exchange_strong(&code->state, &live, PH_CODE_SEALED))
         return -EACCES;
@@ -193,6 +194,9 @@ int ph_code_seal(pageheap_exec *code)
             continue;
         if (code->rw_delta != 0 &&
             ph_code_note(code, ph_code_os.hide((void *)(rx + code->rw_delta), PH_BLOCK_BYTES)) != 0)
+            result = -ENOMEM;
+        if (is_writable_there &&
+            ph_code_note(code, ph_code_os.protect((void *)rx, PH_BLOCK_BYTES, PH_ACCESS_RX)) != 0)
             result = -ENOMEM;
         (void)ph_code_os.seal((void *)rx, PH_BLOCK_BYTES); /* before Linux 6.10 there is no such call */
     }
@@ -235,7 +239,7 @@ static void describe(const pageheap_exec *code, uintptr_t rx, size_t bytes, page
 {
     *ret_span = (pageheap_exec_span){
         .rx = (void *)rx,
-        .rw = ph_code_rw(code, rx),
+        .rw = ph_code_is_writable(code) ? ph_code_rw(code, rx) : NULL,
         .bytes = bytes,
         .flags = ph_code_was_executed(code, rx, bytes) ? 0 : PAGEHEAP_EXEC_FRESH,
     };

@@ -106,7 +106,7 @@ static bool adopt_copies(pageheap_exec *code)
 static void settle_child(pageheap_exec *code)
 {
     ph_store_relaxed(&code->writers_inside, 0); /* threads that are no more */
-    if (code->memory_file >= 0) { /* it is the parent's memory that this file shows */
+    if (code->memory_file >= 0) {               /* it is the parent's memory that this file shows */
         (void)ph_code_os.file_close(code->memory_file);
         code->memory_file = -1;
         (void)ph_code_note(code, ph_code_os.memory_open(&code->memory_file));
