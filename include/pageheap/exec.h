@@ -47,11 +47,12 @@ typedef struct pageheap_exec pageheap_exec; /* an executable heap; opaque */
 
 /* ---- backends -------------------------------------------------------------------------- */
 
-#define PAGEHEAP_EXEC_BEST     0u /* the first of the next four that works here */
-#define PAGEHEAP_EXEC_MEMFD    1u /* two views of an unnamed file in memory; no descriptor stays open */
-#define PAGEHEAP_EXEC_ANON     2u /* two views of shared memory without a file */
-#define PAGEHEAP_EXEC_PRIVATE  3u /* private memory, written by force through /proc/self/mem: no rw view */
-#define PAGEHEAP_EXEC_FLIP     4u /* private memory, executable or, between begin and end, writable */
+#define PAGEHEAP_EXEC_BEST    0u /* the first of the next four that works here */
+#define PAGEHEAP_EXEC_MEMFD   1u /* two views of an unnamed file in memory; no descriptor stays open */
+#define PAGEHEAP_EXEC_ANON    2u /* two views of shared memory without a file */
+#define PAGEHEAP_EXEC_PRIVATE 3u /* private memory, written by force through /proc/self/mem: no rw view */
+#define PAGEHEAP_EXEC_FLIP                                                                                   \
+    4u /* private memory, executable or, while anything in the page is written, writable */
 #define PAGEHEAP_EXEC_RWX      5u /* writable and executable at once: only when asked for by this name */
 #define PAGEHEAP_EXEC_BACKENDS 6u
 
@@ -81,6 +82,7 @@ PAGEHEAP_API int pageheap_exec_probe(uint32_t flags, pageheap_exec_caps *ret_cap
  *   SHARE    The child has both views of the same memory: it may write live spans, and parent and child see
  *            what the other writes.  It may not alloc, free or trim, because the parent would not know:
  *            EACCES.
+ * In the child nothing is between _begin_write and _end_write.
  * Backends of private memory (_PRIVATE, _FLIP, _RWX) give each process its own by nature: DENY means PRIVATE
  * there, and SHARE is refused at create. */
 #define PAGEHEAP_EXEC_FORK_DENY    0u
@@ -154,8 +156,9 @@ typedef struct pageheap_exec_span {
  * EACCES (in a child that may not, or sealed).  Cost: some 10 ns while the thread's cache has one. */
 PAGEHEAP_API int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span);
 
-/* The same with every byte in [lo, hi), whole pages, at most 2 MiB; ERANGE if there is no room there.  Cost:
- * a search of the blocks in that range, with the threads that own them stopped one after the other. */
+/* The same with every byte in [lo, hi), whole pages, at most 2 MiB, and none across a multiple of 2 MiB;
+ * ERANGE if there is no such room.  Cost: a search of the blocks in that range, with the threads that own
+ * them stopped one after the other. */
 PAGEHEAP_API int pageheap_exec_alloc_within(pageheap_exec *heap, size_t bytes, const void *lo, const void *hi,
                                             pageheap_exec_span *ret_span);
 

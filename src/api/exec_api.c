@@ -125,15 +125,10 @@ static int refusal(const pageheap_exec *heap)
     return ph_code_exists(heap) ? PAGEHEAP_EACCES : PAGEHEAP_EINVAL;
 }
 
-/* Off the hot path, as calls at its end, so that it needs no stack frame. */
-static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+static int alloc_any(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
     ph_kept_piece piece;
-    if (!ph_code_is_live(heap))
-        return refusal(heap);
-    if (ret_span == NULL || bytes == 0)
-        return PAGEHEAP_EINVAL;
     if (is_piece_size(heap, bytes)) {
         size_t granules = granules_for(heap, bytes);
         int code = ph_piece_alloc(heap, (unsigned)granules, &piece);
@@ -146,6 +141,17 @@ static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_ex
     if (code == 0)
         describe_pages(heap, rx, pages, ret_span);
     return code;
+}
+
+/* Off the hot path, as calls at its end, so that it needs no stack frame. */
+static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+{
+    if (!ph_code_is_live(heap))
+        return refusal(heap);
+    if (ret_span == NULL || bytes == 0)
+        return PAGEHEAP_EINVAL;
+    int code = alloc_any(heap, bytes, ret_span);
+    return code == PAGEHEAP_ENOMEM && !ph_code_is_live(heap) ? refusal(heap) : code; /* sealed meanwhile */
 }
 
 /* A kept piece that is not so simple to describe. */
@@ -404,6 +410,8 @@ int pageheap_exec_publish(pageheap_exec *heap, void *rx, size_t bytes)
 int pageheap_exec_publish_many(pageheap_exec *heap, const pageheap_exec_span *spans, size_t count)
 {
     bool was_any = false;
+    if (!ph_code_is_writable(heap))
+        return refusal(heap);
     if (spans == NULL && count != 0)
         return PAGEHEAP_EINVAL;
     for (size_t i = 0; i < count; i++) {
@@ -459,12 +467,13 @@ int pageheap_exec_get_stats(pageheap_exec *heap, pageheap_exec_stats *ret_stats)
         ret_stats->struct_bytes < sizeof ret_stats->struct_bytes)
         return PAGEHEAP_EINVAL;
     (void)pageheap_get_stats(heap->heap, &pages);
+    uint64_t mapped_bytes = ph_load_relaxed(&heap->mapped_blocks) * PH_BLOCK_BYTES;
     pageheap_exec_stats stats = {
         .struct_bytes = ret_stats->struct_bytes,
         .backend = heap->backend,
         .reserved_bytes = heap->reserved_bytes,
-        .mapped_bytes = ph_load_relaxed(&heap->mapped_blocks) * PH_BLOCK_BYTES,
-        .resident_bytes = pages.resident_bytes,
+        .mapped_bytes = mapped_bytes,
+        .resident_bytes = heap->uses_guards ? pages.resident_bytes : mapped_bytes,
         .in_use_bytes = pages.in_use_bytes,
         .peak_bytes = pages.peak_bytes,
         .piece_bytes = ph_load_relaxed(&heap->slab_count) << heap->slab_log2,

@@ -38,8 +38,13 @@ static int advise(pageheap_exec *code, uintptr_t rx, size_t bytes, enum ph_advic
 /* No page of the block can be run into: they are guarded, or full of traps. */
 static int secure_block(pageheap_exec *code, uintptr_t rx)
 {
-    if (code->uses_guards)
-        return advise(code, rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
+    if (code->uses_guards) {
+        int refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
+        if (refused != 0 &&
+            ph_os.unlock((void *)rx, PH_BLOCK_BYTES) == 0) /* locked memory takes none: mlockall */
+            refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
+        return ph_code_note(code, refused);
+    }
     int error = ph_code_fill(code, rx, PH_BLOCK_BYTES);
     if (error == 0 && code->wants_huge) {
         if (code->rw_delta != 0)

@@ -178,6 +178,8 @@ bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx);
 
 /* ---- spans.c ------------------------------------------------------------------------------ */
 
+/* A run out of the heap, PH_RUN_CLEAN perhaps with it, or 0. */
+uintptr_t ph_code_take_run(pageheap_exec *code, uint64_t pages, unsigned align_pages);
 /* Runs of pages.  Codes are public ones. */
 int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx);
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages);

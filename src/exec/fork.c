@@ -103,10 +103,30 @@ static bool adopt_copies(pageheap_exec *code)
     return is_done;
 }
 
+/* Who was writing is no more, and neither is what the forking thread had begun. */
+static void close_writers(pageheap_exec *code)
+{
+    size_t pages = (size_t)(code->reserved_bytes >> code->page_log2);
+    size_t block_pages = (size_t)1 << (PH_BLOCK_LOG2 - code->page_log2);
+    for (size_t page = 0; page < pages; page++) {
+        uintptr_t rx = code->rx_base + ((uintptr_t)page << code->page_log2);
+        if (page % block_pages == 0 && !ph_code_is_mapped(code, rx)) {
+            page += block_pages - 1;
+            continue;
+        }
+        if (code->writers[page] == 0)
+            continue;
+        code->writers[page] = 0;
+        (void)ph_code_note(code, ph_code_os.protect((void *)rx, (size_t)1 << code->page_log2, PH_ACCESS_RX));
+    }
+}
+
 static void settle_child(pageheap_exec *code)
 {
     ph_store_relaxed(&code->writers_inside, 0); /* threads that are no more */
-    if (code->memory_file >= 0) {               /* it is the parent's memory that this file shows */
+    if (code->backend == PAGEHEAP_EXEC_FLIP)
+        close_writers(code);
+    if (code->memory_file >= 0) { /* it is the parent's memory that this file shows */
         (void)ph_code_os.file_close(code->memory_file);
         code->memory_file = -1;
         (void)ph_code_note(code, ph_code_os.memory_open(&code->memory_file));

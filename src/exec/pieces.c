@@ -45,7 +45,7 @@ static int open_slab(pageheap_exec *code, ph_front *mine)
 {
     uintptr_t rx;
     unsigned pages = (unsigned)slab_pages(code);
-    uintptr_t run = ph_run_alloc(code->heap, pages, pages);
+    uintptr_t run = ph_code_take_run(code, pages, pages);
     int error = run == 0 ? PAGEHEAP_ENOMEM : ph_code_finish(code, run, pages, &rx);
     if (error != 0)
         return error;

@@ -11,8 +11,8 @@
 #include <errno.h>
 
 #define PLACES_EACH_WAY 32
-#define BREAK_GAP_BYTES (UINT64_C(64) << 20)
-#define ADDRESS_MIN     UINT64_C(0x10000) /* vm.mmap_min_addr, the usual one */
+#define BREAK_GAP_BYTES ((UINT64_C(64) << 20) + PH_BLOCK_BYTES) /* the kernel wants a page of its own, too */
+#define ADDRESS_MIN     UINT64_C(0x10000)                       /* vm.mmap_min_addr, the usual one */
 
 /* Ask for [base - k * step], k = 0, 1, ..., down to `least`. */
 static bool search_down(uintptr_t base, uintptr_t least, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
@@ -59,8 +59,8 @@ static bool reserve_near(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr
     uintptr_t brk = ph_code_os_break();
     if (brk >= near && brk - near < reach)
         first = ph_align_up(brk + BREAK_GAP_BYTES, PH_BLOCK_BYTES);
-    uintptr_t most = near + reach - bytes;
-    return first <= most && search_up(first, most, step_over(most - first), bytes, ret_base);
+    uintptr_t most = (near > UINTPTR_MAX - reach ? UINTPTR_MAX : near + reach) - bytes;
+    return first >= near && first <= most && search_up(first, most, step_over(most - first), bytes, ret_base);
 }
 
 static int reserve_rx(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr_t *ret_base)

@@ -17,23 +17,38 @@ int ph_code_finish_clean(pageheap_exec *code, uintptr_t run, uint64_t pages, uin
     return 0;
 }
 
-int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx)
+uintptr_t ph_code_take_run(pageheap_exec *code, uint64_t pages, unsigned align_pages)
 {
     pageheap *heap = code->heap;
-    if (pages > PH_REGION_PAGES_MAX(heap))
+    uintptr_t run = 0;
+    for (unsigned attempt = 0; run == 0 && attempt < 2; attempt++) {
+        if (attempt != 0)
+            ph_heap_drain_all(heap); /* the reservation is used up: what threads keep may be what is needed */
+        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, align_pages)
+                                         : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
+    }
+    return run;
+}
+
+int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx)
+{
+    if (pages > PH_REGION_PAGES_MAX(code->heap))
         return PAGEHEAP_ERANGE;
-    uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
-                                               : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
+    uintptr_t run = ph_code_take_run(code, pages, 1);
     return run == 0 ? PAGEHEAP_ENOMEM : ph_code_finish(code, run, pages, ret_rx);
 }
 
 /* ---- free --------------------------------------------------------------------------------- */
 
-/* It may hold something else than traps; it is ours alone. */
+/* It may hold something else than traps; it is ours alone.  Read where nothing is guarded, if there is such a
+ * view: a wild free may have named a run that another thread has just taken and not yet made ready. */
 static bool needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
-    return code->fills && (ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
-                           *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
+    if (!code->fills || !ph_code_is_mapped(code, rx))
+        return false;
+    const void *view = code->rw_delta != 0 ? ph_code_rw(code, rx) : (const void *)rx;
+    return ph_bits_any(code->written, ph_code_page(code, rx), pages) ||
+           *(const volatile uint64_t *)view != PH_TRAP_INSTRUCTIONS;
 }
 
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)
