@@ -168,7 +168,7 @@ PAGEHEAP_API int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
 
 /* Give the tail of a span back, as a compiler wants that took the most it could need.  The span has
  * new_bytes, rounded up, from then on; it stays what it is, piece or pages.  As _free; EINVAL if new_bytes is
- * 0 or greater than bytes; EBUSY for a span of more than 2 MiB, which stays whole. */
+ * 0 or greater than bytes. */
 PAGEHEAP_API int pageheap_exec_shrink(pageheap_exec *heap, void *rx, size_t bytes, size_t new_bytes);
 
 /* ---- writing and running --------------------------------------------------------------- */

@@ -93,7 +93,7 @@ static inline size_t granules_for(const pageheap_exec *heap, size_t bytes)
 /* What is rounded up to a page is one, so that a span's bytes tell what it is, too. */
 static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
 {
-    return bytes <= ((size_t)1 << heap->page_log2) - ((size_t)1 << heap->granule_log2);
+    return bytes <= heap->piece_bytes_max;
 }
 
 static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes, bool was_executed,
@@ -261,7 +261,7 @@ static PH_NOINLINE int free_slow(pageheap_exec *heap, void *rx, size_t bytes)
 static PH_NOINLINE int free_piece(pageheap_exec *heap, ph_slab *slab, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
-    bool is_possible = is_piece_size(heap, bytes) && (at & (((uintptr_t)1 << heap->granule_log2) - 1)) == 0;
+    bool is_possible = is_piece_size(heap, bytes) && (at & heap->granule_mask) == 0;
     if (PH_UNLIKELY(!is_possible || !ph_piece_free_fast(heap, slab, at, granules_for(heap, bytes))))
         return free_slow(heap, rx, bytes);
     return 0;

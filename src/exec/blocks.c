@@ -129,6 +129,18 @@ static int discard_block(pageheap_exec *code, uintptr_t rx)
     return error;
 }
 
+void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    uintptr_t end = ph_align_up(rx + bytes, PH_BLOCK_BYTES);
+    while (rx < end) {
+        size_t part = (size_t)ph_min_u64(end - rx, PH_BLOCK_BYTES - rx % PH_BLOCK_BYTES);
+        int error = part == PH_BLOCK_BYTES ? discard_block(code, rx) : ph_code_discard_pages(code, rx, part);
+        if (error != 0)
+            (void)ph_code_fill(code, rx, part);
+        rx += part;
+    }
+}
+
 /* ---- handing out -------------------------------------------------------------------------- */
 
 /* The end of a long run's last block stays unused: clean, whatever it was before. */

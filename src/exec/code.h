@@ -60,6 +60,8 @@ struct pageheap_exec {
     uint32_t backend; /* all these set once */
     uint32_t fork_policy;
     uint32_t granule_log2, slab_log2, page_log2;
+    uint32_t piece_bytes_max; /* what is longer, rounded up to granules, is a page */
+    uint32_t granule_mask;
     bool is_best; /* the backend was not asked for: another pair may stand in for one block */
     bool fills, wants_huge, uses_guards;
     uintptr_t rx_base;
@@ -172,6 +174,9 @@ int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes);
 /* The memory of pages that are nobody's, or the caller's alone, goes back; they stay, guarded.  ENOTSUP where
  * there are no guards. */
 int ph_code_discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes);
+/* The same from `rx` to the end of the block that holds the last byte, for the end of a long run; where pages
+ * cannot be discarded they are filled. */
+void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes);
 /* Guard the clean pages of all blocks anew: a child of fork may have lost them. */
 void ph_code_guard_again(pageheap_exec *code);
 bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx);

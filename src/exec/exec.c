@@ -41,6 +41,8 @@ static void apply_options(pageheap_exec *code, const pageheap_exec_options *opti
     if (code->granule_log2 + PH_SLAB_GRANULES_LOG2 < code->page_log2)
         code->granule_log2 = code->page_log2 - PH_SLAB_GRANULES_LOG2; /* a slab is at least a page */
     code->slab_log2 = code->granule_log2 + PH_SLAB_GRANULES_LOG2;
+    code->granule_mask = (1u << code->granule_log2) - 1;
+    code->piece_bytes_max = (1u << code->page_log2) - (1u << code->granule_log2);
     code->fork_policy = options->fork_policy;
     bool is_written_there = ph_code_backend(code)->has_rw || code->backend == PAGEHEAP_EXEC_RWX;
     code->rw_mask = is_written_there ? UINTPTR_MAX : 0;

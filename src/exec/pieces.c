@@ -360,7 +360,7 @@ int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granu
 {
     unsigned granule = ph_slab_granule(code, rx);
     ph_front *mine = ph_front_mine(code->heap);
-    if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+    if ((rx & code->granule_mask) != 0)
         return PAGEHEAP_EINVAL;
     int error = claim(mine, slab, granule, granules);
     if (error != 0)
@@ -379,7 +379,7 @@ int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t gra
 {
     ph_front *mine = ph_front_mine(code->heap);
     unsigned granule = ph_slab_granule(code, rx);
-    if ((rx & (((uintptr_t)1 << code->granule_log2) - 1)) != 0)
+    if ((rx & code->granule_mask) != 0)
         return PAGEHEAP_EINVAL;
     for (;;) {
         ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */

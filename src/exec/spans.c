@@ -69,8 +69,28 @@ int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages)
     return 0;
 }
 
+/* The end of a long run goes back as whole blocks, and as pages of the block that is the last one now. */
+static int shrink_long(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages)
+{
+    uintptr_t new_end = rx + ((uintptr_t)new_pages << code->page_log2);
+    size_t bytes = (size_t)(pages - new_pages) << code->page_log2;
+    int error = ph_run_claim(code->heap, rx, pages);
+    if (error != 0)
+        return error;
+    if (new_pages != pages) {
+        ph_code_tell_freed(code, new_end, bytes);
+        ph_code_discard_end(code, new_end, bytes);
+        ph_bits_clear(code->written, ph_code_page(code, new_end), pages - new_pages);
+    }
+    ph_large_cut(code->heap, ph_block_of_ours(rx), new_pages);
+    return 0;
+}
+
 int ph_code_shrink_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages)
 {
+    const ph_block *block = ph_block_of(rx);
+    if (block != NULL && ph_load_acquire(&block->kind) == PH_BLOCK_LARGE) /* pairs with form_run */
+        return shrink_long(code, rx, pages, new_pages);
     if (new_pages == pages) {
         pageheap_run run;
         int error = ph_run_find_plain(rx, &run);

@@ -222,6 +222,9 @@ int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pa
 /* The two steps of ph_run_claim and ph_run_return. */
 int ph_large_claim(ph_block *block, uintptr_t address, uint64_t pages);
 void ph_large_return(pageheap *heap, ph_block *head, bool clean);
+/* A claimed run is live again, with its first `new_pages`; those behind are clean, as the caller has seen to.
+ * It stays a long run, however short it is now. */
+void ph_large_cut(pageheap *heap, ph_block *head, uint64_t new_pages);
 /* How many of a block's pages the long run has that it is part of; all, if that is being freed just now. */
 unsigned ph_large_pages_in(const ph_block *block);
 /* The run's state was made CACHED by the caller, who thereby frees it. */

@@ -192,7 +192,7 @@ void ph_large_retire(pageheap *heap, ph_block *head)
     if (front != NULL) {
         ph_front_enter(front);
         ph_bump_relaxed(&front->free_calls, 1);
-        is_kept = !is_huge && keep(front, head, length);
+        is_kept = !is_huge && length > heap->block_pages && keep(front, head, length);
         is_over = ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->cached_pages) >
                   front->cache_limit_pages;
         ph_front_leave(front);
@@ -228,6 +228,22 @@ int ph_large_claim(ph_block *block, uintptr_t address, uint64_t pages)
     if (ph_load_acquire(&block->kind) != PH_BLOCK_LARGE) /* pairs with form_run */
         return PAGEHEAP_EBADRUN;
     return take_from_caller(block, address, pages, PH_LARGE_SPECIAL);
+}
+
+void ph_large_cut(pageheap *heap, ph_block *head, uint64_t new_pages)
+{
+    uint64_t pages = ph_load_relaxed(&head->large.pages);
+    unsigned blocks = blocks_of(heap, pages);
+    unsigned kept = blocks_of(heap, new_pages);
+    uintptr_t base = ph_block_base(head);
+    ph_store_relaxed(&head->large.pages, new_pages);
+    for (unsigned b = kept; b < blocks; b++)
+        ph_block_reset(base + b * PH_BLOCK_BYTES, heap->page_log2, true);
+    if (kept < blocks)
+        ph_pool_give(heap, base + kept * PH_BLOCK_BYTES, blocks - kept);
+    ph_fetch_sub_relaxed(&heap->large_live_pages, pages - new_pages);
+    ph_heap_uncharge(heap, pages - new_pages);
+    ph_store_release(&head->large.state, PH_LARGE_LIVE); /* pairs with the compare-and-swap in free */
 }
 
 void ph_large_return(pageheap *heap, ph_block *head, bool clean)
