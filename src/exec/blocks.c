@@ -131,12 +131,13 @@ static int discard_block(pageheap_exec *code, uintptr_t rx)
 
 void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    uintptr_t end = ph_align_up(rx + bytes, PH_BLOCK_BYTES);
+    uintptr_t run_end = rx + bytes; /* what lies behind it is guarded already, and cannot be filled */
+    uintptr_t end = ph_align_up(run_end, PH_BLOCK_BYTES);
     while (rx < end) {
         size_t part = (size_t)ph_min_u64(end - rx, PH_BLOCK_BYTES - rx % PH_BLOCK_BYTES);
         int error = part == PH_BLOCK_BYTES ? discard_block(code, rx) : ph_code_discard_pages(code, rx, part);
         if (error != 0)
-            (void)ph_code_fill(code, rx, part);
+            (void)ph_code_fill(code, rx, (size_t)ph_min_u64(part, run_end - rx));
         rx += part;
     }
 }

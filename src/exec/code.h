@@ -212,8 +212,6 @@ int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
 void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
 bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes); /* true if it had been before */
 bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes);
-bool ph_code_was_written(const pageheap_exec *code, uintptr_t rx, size_t bytes);
-void ph_code_forget_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
 
 /* ---- exec.c ------------------------------------------------------------------------------- */
 

@@ -124,18 +124,6 @@ void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes)
     ph_bits_set(range.written, range.first, range.count);
 }
 
-bool ph_code_was_written(const pageheap_exec *code, uintptr_t rx, size_t bytes)
-{
-    bit_range range = range_of(code, rx, bytes);
-    return ph_bits_any(range.written, range.first, range.count);
-}
-
-void ph_code_forget_written(pageheap_exec *code, uintptr_t rx, size_t bytes)
-{
-    bit_range range = range_of(code, rx, bytes);
-    ph_bits_clear(range.written, range.first, range.count);
-}
-
 bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
     bit_range range = range_of(code, rx, bytes);
