@@ -83,8 +83,10 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
 /* The uppermost magazine is empty, or the front is shared: there may be a run all the same. */
 static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
 {
-    ph_front *front = ph_thread_last.front;
-    uintptr_t run = pages - 1 < heap->block_pages ? ph_run_take_kept(front, (unsigned)pages) : 0;
+    ph_front *front = ph_front_last(heap);
+    uintptr_t run = 0;
+    if (front != NULL && pages - 1 < front->block_pages)
+        run = ph_run_take_kept(front, (unsigned)pages);
     if (run == 0)
         return alloc_slow(heap, pages, 0);
     if (ph_front_is_tick_due(front))
@@ -104,8 +106,7 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
 {
     uintptr_t run;
     bool is_due;
-    if (flags != PAGEHEAP_ZERO || heap == NULL || !ph_fast_is_last(heap) ||
-        !ph_fast_alloc(ph_thread_last.front, pages, &run, &is_due))
+    if (flags != PAGEHEAP_ZERO || !ph_fast_alloc(heap, pages, &run, &is_due))
         return alloc_slow(heap, pages, flags);
     if (is_due)
         ph_heap_tick(heap, ph_thread_last.front);
@@ -118,10 +119,7 @@ void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
     bool is_due;
     if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
         return alloc_flagged(heap, pages, flags);
-    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap)))
-        return alloc_slow(heap, pages, 0);
-    ph_front *front = ph_thread_last.front;
-    if (PH_UNLIKELY(!ph_fast_alloc(front, pages, &run, &is_due)))
+    if (PH_UNLIKELY(!ph_fast_alloc(heap, pages, &run, &is_due)))
         return alloc_kept(heap, pages);
     run &= ~(uintptr_t)PH_RUN_CLEAN;
     if (PH_UNLIKELY(is_due))
@@ -188,9 +186,9 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
 {
     const ph_block *block = ph_block_of_ours(address);
-    if (ph_front_roll(mine, block, address, pages) && ph_fast_free(mine, address, pages))
+    if (ph_front_roll(mine, block, address, pages) && ph_fast_free(mine->heap, address, pages))
         return true;
-    return ph_fast_free_long(mine, block, address, pages);
+    return ph_fast_free_long(mine->heap, block, address, pages);
 }
 
 /* What the hot path leaves over: runs of more than 64 pages, those of other threads, and whatever is not so
@@ -200,10 +198,10 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
     uintptr_t address = (uintptr_t)run;
     ph_front *owner = ph_owner_at(address);
     bool is_done = false;
-    if (PH_UNLIKELY(heap == NULL || owner == NULL || pages == 0 || PH_HAS_ASAN || !ph_fast_is_last(heap) ||
+    ph_front *mine = ph_front_last(heap);
+    if (PH_UNLIKELY(mine == NULL || owner == NULL || pages == 0 || PH_HAS_ASAN ||
                     (address & (ph_heap_page_bytes(heap) - 1)) != 0))
         return free_slow(heap, run, pages);
-    ph_front *mine = ph_thread_last.front;
     if (owner == mine)
         is_done = pages <= PH_BLOCK_PAGES_MAX && free_mine(mine, address, pages);
     else if (owner != &heap->special)
@@ -215,8 +213,7 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 
 int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
-    if (PH_UNLIKELY(heap == NULL || !ph_fast_is_last(heap) || PH_HAS_ASAN ||
-                    !ph_fast_free(ph_thread_last.front, (uintptr_t)run, pages)))
+    if (PH_UNLIKELY(PH_HAS_ASAN || !ph_fast_free(heap, (uintptr_t)run, pages)))
         return free_far(heap, run, pages);
     return 0;
 }

@@ -32,11 +32,16 @@
 #endif
 
 /* Counters that only this thread writes, in one instruction where there is one: add, subtract, and count down
- * by one, which tells whether nothing is left. */
+ * by one, set `flag` to 0, and go to `label` if nothing is left. */
 #if defined(__x86_64__) && !PH_HAS_TSAN
-#define PH_ADD_TO_MEMORY(counter, n)    __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
-#define PH_SUB_FROM_MEMORY(counter, n)  __asm__("subq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
-#define PH_COUNT_DOWN(counter, is_over) __asm__("subl $1, %0" : "+m"(*(counter)), "=@ccle"(is_over) : : "cc")
+#define PH_ADD_TO_MEMORY(counter, n)   __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
+#define PH_SUB_FROM_MEMORY(counter, n) __asm__("subq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
+#define PH_COUNT_DOWN(counter, flag, label)                                                                  \
+    __asm__ goto("subl $1, %0\n\tmovl $0, %1\n\tjle %l2"                                                     \
+                 :                                                                                           \
+                 : "m"(*(counter)), "m"(*(flag))                                                             \
+                 : "cc", "memory"                                                                            \
+                 : label)
 #else
 #define PH_ADD_TO_MEMORY(counter, n)                                                                         \
     atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) + (n),            \
@@ -44,11 +49,13 @@
 #define PH_SUB_FROM_MEMORY(counter, n)                                                                       \
     atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) - (n),            \
                           memory_order_relaxed)
-#define PH_COUNT_DOWN(counter, is_over)                                                                      \
+#define PH_COUNT_DOWN(counter, flag, label)                                                                  \
     do {                                                                                                     \
-        atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) - 1,          \
-                              memory_order_relaxed);                                                         \
-        (is_over) = atomic_load_explicit((counter), memory_order_relaxed) <= 0;                              \
+        int32_t left = atomic_load_explicit((counter), memory_order_relaxed) - 1;                            \
+        atomic_store_explicit((counter), left, memory_order_relaxed);                                        \
+        atomic_store_explicit((flag), 0, memory_order_release);                                              \
+        if (left <= 0)                                                                                       \
+            goto label;                                                                                      \
     } while (0)
 #endif
 

@@ -35,8 +35,7 @@ static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *code, uintp
 static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *code, uint64_t pages, uintptr_t *ret_run,
                                                bool *ret_is_due)
 {
-    return PH_LIKELY(ph_fast_is_last(code->heap)) &&
-           ph_fast_alloc(ph_thread_last.front, pages, ret_run, ret_is_due);
+    return ph_fast_alloc(code->heap, pages, ret_run, ret_is_due);
 }
 
 /* A run of this thread's that holds nothing but traps is kept as it is (front entered).  It is known to be
@@ -55,12 +54,10 @@ static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *code, p
 /* False: not done, and nothing changed. */
 static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
 {
-    ph_front *mine = ph_thread_last.front;
-    if (PH_UNLIKELY(!ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+    ph_front *mine;
+    if (PH_UNLIKELY(!ph_fast_enter(code->heap, &mine)))
         return false;
     bool is_done = ph_code_keep_unwritten(code, mine, rx, pages);
-    if (is_done)
-        ph_bump_hot(&mine->free_calls, 1);
     ph_front_leave_fast(mine);
     return is_done;
 }
@@ -71,8 +68,8 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintpt
 static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules,
                                                 ph_kept_piece *ret_piece)
 {
-    ph_front *mine = ph_thread_last.front;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+    ph_front *mine;
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
         return false;
     ph_kept_pieces *kept = mine->pieces != NULL ? &mine->pieces->kept[granules] : NULL;
     bool has_one = kept != NULL && kept->count != 0;
@@ -90,11 +87,11 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_
 static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_slab *slab, uintptr_t rx,
                                                 size_t granules)
 {
-    ph_front *mine = ph_thread_last.front;
     unsigned granule = ph_slab_granule(code, rx);
     ph_block_tags *tags = &slab->tags[granule / 64];
+    ph_front *mine;
     bool is_done = false;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_is_last(code->heap) || !ph_fast_enter(mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_is_run(tags, granule, granules)) &&
         !ph_fast_needs_fill(code, slab->written, granule, granules, rx)) {

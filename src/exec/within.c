@@ -40,7 +40,7 @@ static uintptr_t take_from(ph_front *owner, ph_front *mine, ph_block *block, uns
         if (first != PH_NO_RUN) {
             unsigned clean = ph_front_take(owner, block, (unsigned)first, pages);
             ph_block_mark(block, (unsigned)first, ph_front_is_shared(owner));
-            (void)ph_front_count_alloc(owner);
+            ph_front_count_alloc(owner);
             run = ph_block_base(block) + ((uintptr_t)first << block->page_log2);
             run |= ph_front_clean_flag(owner, clean, pages);
         }

@@ -22,16 +22,15 @@
 
 static uint64_t live_of(const ph_front *front)
 {
-    return ph_load_relaxed(&front->used_pages) - ph_load_relaxed(&front->cached_pages) -
-           ph_front_hot_pages(front);
+    return ph_load_relaxed(&front->used_pages) - ph_front_cached_pages(front) - ph_front_hot_pages(front);
 }
 
 static void add_front(const ph_front *front, ph_sums *sums)
 {
     sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
                         ph_load_relaxed(&front->remote_free_pages);
-    sums->cached_pages += ph_load_relaxed(&front->cached_pages) +
-                          ph_load_relaxed(&front->large_cached_pages) + ph_front_hot_pages(front);
+    sums->cached_pages += ph_front_cached_pages(front) + ph_load_relaxed(&front->large_cached_pages) +
+                          ph_front_hot_pages(front);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
 }
 
@@ -104,7 +103,7 @@ static void drain_front(ph_front *front, ph_front *own, uint64_t keep_pages)
 
 static uint64_t idle_pages_of(const ph_front *front)
 {
-    return ph_load_relaxed(&front->dirty_pages) + ph_load_relaxed(&front->cached_pages) +
+    return ph_load_relaxed(&front->dirty_pages) + ph_front_cached_pages(front) +
            ph_load_relaxed(&front->large_cached_pages);
 }
 
@@ -155,7 +154,7 @@ void ph_heap_balance_after_fork(pageheap *heap)
 /* The caller's own front: kept runs become holes, holes go. */
 static uint64_t purge_own(pageheap *heap, ph_front *own, uint64_t pages)
 {
-    uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
+    uint64_t kept = ph_front_cached_pages(own) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t unused = ph_load_relaxed(&own->dirty_pages);
     if (kept != 0 && unused < pages)
         drain_front(own, own, kept - ph_min_u64(kept, pages - unused));
@@ -209,7 +208,7 @@ static bool tick_front(ph_front *own)
 {
     ph_front_enter(own);
     ph_front_tick_done(own);
-    bool is_over = ph_load_relaxed(&own->cached_pages) > own->cache_limit_pages;
+    bool is_over = ph_front_cached_pages(own) > own->cache_limit_pages;
     ph_front_leave(own);
     return is_over;
 }
@@ -253,7 +252,7 @@ void ph_front_relimit(pageheap *heap, ph_front *own)
 {
     ph_sums sums;
     ph_heap_sum(heap, &sums);
-    uint64_t kept = ph_load_relaxed(&own->cached_pages) + ph_load_relaxed(&own->large_cached_pages);
+    uint64_t kept = ph_front_cached_pages(own) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t fallen = sums.peak_pages > sums.live_pages ? sums.peak_pages - sums.live_pages : 0;
     uint64_t all = fallen + sums.peak_pages + SLACK_PAGES;
     uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;

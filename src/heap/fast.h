@@ -21,61 +21,64 @@ static PH_ALWAYS_INLINE uintptr_t ph_fast_page(uintptr_t address)
 /* What a window's arrays have for a page, by its number. */
 #define PH_FAST_WINDOW(page) ((page) >> (PH_WINDOW_LOG2 - PH_FAST_PAGE_LOG2))
 #define PH_FAST_BLOCK(page)  ((page) >> (PH_BLOCK_LOG2 - PH_FAST_PAGE_LOG2) & (PH_WINDOW_BLOCKS - 1))
-#define PH_FAST_TAGS(page)   ((page) / 64 & (PH_WINDOW_TAGS - 1))
 
-/* This is the heap that the calling thread used last: ph_thread_last.front is its front. */
-static PH_ALWAYS_INLINE bool ph_fast_is_last(const pageheap *heap)
+/* By their distance from the first, for which there is one shift: compilers make two of an index. */
+static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags_at(ph_window *window, uintptr_t page)
 {
-    return ph_thread_last.heap_id == ph_load_relaxed(&heap->id);
+    uintptr_t offset_bytes =
+        page / (64 / sizeof(ph_block_tags)) & (PH_WINDOW_TAGS - 1) * sizeof(ph_block_tags);
+    return (ph_block_tags *)((uintptr_t)window->tags + offset_bytes);
 }
 
-/* As ph_front_try_enter, but only if there is nothing at all to attend to. */
-static PH_ALWAYS_INLINE bool ph_fast_enter(ph_front *front)
+/* As ph_front_try_enter, but only if there is nothing at all to attend to, and this is the heap that the
+ * calling thread used last.  Any pointer may be asked about: it is compared, not followed. */
+static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, ph_front **ret_front)
 {
+    ph_front *front = ph_thread_last.front;
     ph_store_relaxed(&front->busy, 1);
     ph_compiler_fence();
-    if (PH_LIKELY(ph_load_acquire(&front->attention) == 0)) /* pairs with ph_front_unlock */
+    *ret_front = front;
+    if (PH_LIKELY(ph_load_acquire(&front->open_for) == (uintptr_t)heap)) /* pairs with ph_front_unlock */
         return true;
     ph_store_release(&front->busy, 0);
     return false;
 }
 
-/* The newest run out of a magazine, made live (front entered): address | PH_RUN_CLEAN.  False: none. */
+/* The newest run of up to a block out of a magazine, made live (front entered): address | PH_RUN_CLEAN.
+ * False: none. */
 static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
-    if (PH_UNLIKELY(pages - 1 >= PH_BLOCK_PAGES_MAX))
-        return false;
     ph_kept *top = front->tops[pages];
     uintptr_t run = top[-1].run;
     if (PH_UNLIKELY(run == 0))
         return false;
     front->tops[pages] = top - 1;
     ph_tags_mark(top[-1].tags, run >> PH_FAST_PAGE_LOG2);
-    PH_SUB_FROM_MEMORY(&front->cached_pages, pages);
+    PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = run;
     return true;
 }
 
 /* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none.  *ret_is_due tells
  * that it is time for a tick. */
-static PH_ALWAYS_INLINE bool ph_fast_alloc(ph_front *front, size_t pages, uintptr_t *ret_run,
+static PH_ALWAYS_INLINE bool ph_fast_alloc(const pageheap *heap, size_t pages, uintptr_t *ret_run,
                                            bool *ret_is_due)
 {
-    if (PH_UNLIKELY(!ph_fast_enter(front)))
+    ph_front *front;
+    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
         return false;
-    if (ph_load_relaxed(&front->hot_pages) == pages && PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX)) {
+    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_relaxed(&front->hot_pages) == pages) {
         *ret_run = ph_load_relaxed(&front->hot_run);
         ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
-    } else if (PH_UNLIKELY(!ph_fast_pop(front, pages, ret_run))) {
+    } else if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || !ph_fast_pop(front, pages, ret_run))) {
         ph_front_leave_fast(front);
         return false;
     }
-    *ret_is_due = ph_front_count_alloc(front);
-    ph_front_leave_fast(front);
+    *ret_is_due = ph_front_leave_counting(front);
     return true;
 }
 
-/* Keep a run that is known to be live and this thread's (front entered).  False: no room. */
+/* Free a run that is known to be live and this thread's: keep it (front entered).  False: no room. */
 static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, uintptr_t address,
                                           uintptr_t page, size_t pages)
 {
@@ -86,7 +89,7 @@ static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, 
     top->tags = tags;
     front->tops[pages] = top + 1;
     ph_tags_unmark(tags, page);
-    ph_bump_hot(&front->cached_pages, pages);
+    ph_bump_hot(&front->tally, pages + PH_TALLY_FREE);
     return true;
 }
 
@@ -96,6 +99,7 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
         return false;
     ph_store_relaxed(&front->hot_pages, pages);
+    ph_bump_hot(&front->tally, PH_TALLY_FREE);
     return true;
 }
 
@@ -107,7 +111,7 @@ static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags(const ph_front *front, uintp
     ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
     if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
         return NULL;
-    ph_block_tags *tags = &window->tags[PH_FAST_TAGS(page)];
+    ph_block_tags *tags = ph_fast_tags_at(window, page);
     return PH_LIKELY(ph_tags_is_run(tags, page, pages)) ? tags : NULL;
 }
 
@@ -121,36 +125,34 @@ static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, 
 
 /* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.
  * False: not done, and nothing changed. */
-static PH_ALWAYS_INLINE bool ph_fast_free(ph_front *front, uintptr_t address, size_t pages)
+static PH_ALWAYS_INLINE bool ph_fast_free(const pageheap *heap, uintptr_t address, size_t pages)
 {
+    ph_front *front;
     bool is_done;
-    if (PH_UNLIKELY(!ph_fast_enter(front)))
+    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
         return false;
     if (address == ph_load_relaxed(&front->hot_run))
         is_done = ph_fast_return_hot(front, pages);
     else
         is_done = ph_fast_return(front, address, pages);
-    if (is_done)
-        ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
     return is_done;
 }
 
 /* The same for longer ones of up to a block, and for any that the front was held against a moment ago.  Not
  * for the hot run: it would stay remembered as one that is out. */
-static PH_ALWAYS_INLINE bool ph_fast_free_long(ph_front *front, const ph_block *block, uintptr_t address,
+static PH_ALWAYS_INLINE bool ph_fast_free_long(const pageheap *heap, const ph_block *block, uintptr_t address,
                                                size_t pages)
 {
     unsigned page = (unsigned)(address >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1);
+    ph_front *front;
     bool is_done;
-    if (PH_UNLIKELY(!ph_fast_enter(front)))
+    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
         return false;
     is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_live_pages(block, page) == pages &&
               ph_load_relaxed(&front->hot_run) != address &&
-              ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
+              ph_front_cached_pages(front) <= front->cache_limit_pages &&
               ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
-    if (is_done)
-        ph_bump_hot(&front->free_calls, 1);
     ph_front_leave_fast(front);
     return is_done;
 }

@@ -30,10 +30,11 @@
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks
  *               F3  dirty_pages == unused pages of these blocks that are not clean
- *               F4  cached_pages == pages of the runs in the magazines, each used and its mark clear; the hot
- *                   run, in or out, is this front's, used, of that length, and its mark is set
+ *               F4  the tally's pages == pages of the runs in the magazines, each used and its mark clear;
+ *                   the hot run, in or out, is this front's, used, of that length, and its mark is set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
+ *               F7  open_for is the heap only while attention is 0
  *               pageheap_check() recounts F1 to F5.
  */
 #ifndef PH_HEAP_FRONT_H
@@ -59,14 +60,14 @@ typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
     _Atomic uint32_t busy;      /* owner writes */
     _Atomic uint32_t attention; /* why the hot path must not be taken; zero most of the time */
+    _Atomic uintptr_t open_for; /* whose calls may take it: the heap, or by F7 nobody, which is this front */
     _Atomic uintptr_t hot_run;  /* 0 if there is none */
-    _Atomic uint64_t hot_pages; /* its length, not part of cached_pages; PH_HOT_OUT while it is live */
-    _Atomic uint64_t cached_pages;
-    uint64_t cache_limit_pages; /* for cached_pages + large_cached_pages */
-    _Atomic uint64_t free_calls;
-    _Atomic uint64_t ticked_calls; /* allocations up to the last tick */
-    _Atomic int32_t calls_left;    /* allocations until the next; below 0 if it is late */
+    _Atomic uint64_t hot_pages; /* its length, not part of the tally; PH_HOT_OUT while it is live */
+    _Atomic uint64_t tally; /* pages in the magazines, and frees since the last tick: PH_TALLY_FREE each */
+    _Atomic int32_t calls_left;    /* allocations until the next tick; below 0 if it is late */
     uint32_t page_log2;            /* set once */
+    uint64_t cache_limit_pages;    /* for ph_front_cached_pages + large_cached_pages */
+    _Atomic uint64_t ticked_calls; /* allocations up to the last tick */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
@@ -76,10 +77,12 @@ typedef struct ph_front {
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     struct pageheap *heap;       /* set once */
-    struct ph_front *next;       /* heap's list; set once */
+    struct ph_front *next;       /* heap's list, set once; then its home's, under the registry */
+    struct ph_home *home;        /* where it goes when its heap is gone; registry, owner to set */
     _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
     _Atomic uint64_t remote_free_calls, remote_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
+    _Atomic uint64_t ticked_frees;    /* frees up to the last tick */
     _Atomic uint64_t failed_allocs;   /* owner */
     _Atomic uint64_t foreign_events;  /* times it became shared; its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
@@ -111,6 +114,10 @@ typedef struct ph_front {
 /* There is none: out, with a length that nobody frees. */
 #define PH_HOT_NONE UINT64_MAX
 
+/* Two counts in one word, because the hot path pays for each word that it changes.  The pages of a front's
+ * magazines are fewer than this, which is 4 TiB. */
+#define PH_TALLY_FREE (UINT64_C(1) << 30)
+
 /* Reasons in `attention`; locked instructions change it. */
 #define PH_REVOKED   1u /* somebody else holds the front, or wants to: under lock */
 #define PH_SHARED    2u /* marks are changed by locked instructions: set with the front held, cleared by F6 */
@@ -118,6 +125,12 @@ typedef struct ph_front {
 #define PH_ODD_PAGES 8u /* the heap's page is not 4 KiB, which the hot path takes for granted; set once */
 
 /* ---- holding a front ------------------------------------------------------------------- */
+
+/* F7: something is to be attended to from now on.  No call has the address of a front for its heap's. */
+static inline void ph_front_close(ph_front *front)
+{
+    ph_store_relaxed(&front->open_for, (uintptr_t)front);
+}
 
 /* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
 static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
@@ -254,12 +267,19 @@ static inline void ph_front_forget_hot(ph_front *front)
     ph_store_relaxed(&front->hot_pages, PH_HOT_NONE);
 }
 
-/* One more allocation.  True if it is time for a tick. */
-static PH_ALWAYS_INLINE bool ph_front_count_alloc(ph_front *front)
+/* One more allocation. */
+static inline void ph_front_count_alloc(ph_front *front)
 {
-    bool is_due;
-    PH_COUNT_DOWN(&front->calls_left, is_due);
-    return is_due;
+    ph_store_relaxed(&front->calls_left, ph_load_relaxed(&front->calls_left) - 1);
+}
+
+/* The same at the end of the hot path, which is left.  True if it is time for a tick. */
+static PH_ALWAYS_INLINE bool ph_front_leave_counting(ph_front *front)
+{
+    PH_COUNT_DOWN(&front->calls_left, &front->busy, due); /* pairs with wait_until_left's acquire */
+    return false;
+due:
+    return true;
 }
 
 static inline bool ph_front_is_tick_due(const ph_front *front)
@@ -273,9 +293,26 @@ static inline uint64_t ph_front_alloc_calls(const ph_front *front)
     return ph_load_relaxed(&front->ticked_calls) + (uint64_t)since;
 }
 
-/* Count PH_TICK_CALLS allocations anew. */
+static inline uint64_t ph_front_cached_pages(const ph_front *front)
+{
+    return ph_load_relaxed(&front->tally) % PH_TALLY_FREE;
+}
+
+static inline void ph_front_count_free(ph_front *front)
+{
+    ph_bump_relaxed(&front->tally, PH_TALLY_FREE);
+}
+
+static inline uint64_t ph_front_free_calls(const ph_front *front)
+{
+    return ph_load_relaxed(&front->ticked_frees) + ph_load_relaxed(&front->tally) / PH_TALLY_FREE;
+}
+
+/* Count PH_TICK_CALLS allocations anew (front held). */
 static inline void ph_front_tick_done(ph_front *front)
 {
+    ph_store_relaxed(&front->ticked_frees, ph_front_free_calls(front));
+    ph_store_relaxed(&front->tally, ph_front_cached_pages(front));
     ph_store_relaxed(&front->ticked_calls, ph_front_alloc_calls(front));
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
@@ -313,10 +350,13 @@ typedef struct ph_thread_entry {
 typedef struct ph_thread {
     uint64_t mask;
     uint64_t count;
+    struct ph_home *home;
     ph_thread_entry entries[];
 } ph_thread;
 
-/* The heap used last, for the hot path.  No live heap has the id 0. */
+/* The heap used last, for the hot path.  Before the first use its id is 0, which no heap has, and its front
+ * one that is open for nobody.  It may be the front of a heap that is gone: that is closed until the thread
+ * takes it for another heap, and no other thread has it meanwhile (threads.c). */
 extern PH_THREAD_LOCAL ph_thread_entry ph_thread_last;
 
 /* A heap that is destroyed has this id: no entry ever does. */

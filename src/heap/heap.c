@@ -152,7 +152,7 @@ static void free_fronts(pageheap *heap)
         for (unsigned pages = 1; pages <= heap->block_pages; pages++)
             ph_front_strip(front, pages);
         free_spares(front);
-        ph_meta_free(front, sizeof *front);
+        ph_front_dismiss(front);
         front = next;
     }
 }

@@ -181,14 +181,22 @@ void ph_pool_unmap_all(pageheap *heap);
 
 /* The calling thread's front of this heap, made if need be; NULL if there is no memory for it. */
 ph_front *ph_front_mine_slow(pageheap *heap);
+/* The same if this is the heap that the thread used last, else NULL. */
+static inline ph_front *ph_front_last(const pageheap *heap)
+{
+    return heap != NULL && ph_thread_last.heap_id == ph_load_relaxed(&heap->id) ? ph_thread_last.front : NULL;
+}
+
 static inline ph_front *ph_front_mine(pageheap *heap)
 {
-    if (PH_LIKELY(ph_thread_last.heap_id == ph_load_relaxed(&heap->id)))
-        return ph_thread_last.front;
-    return ph_front_mine_slow(heap);
+    ph_front *last = ph_front_last(heap);
+    return PH_LIKELY(last != NULL) ? last : ph_front_mine_slow(heap);
 }
 
 void ph_special_front_init(pageheap *heap);
+
+/* The front's heap is gone: it goes home.  Nothing is held. */
+void ph_front_dismiss(ph_front *front);
 
 /* After fork, in the child: fronts of threads that are no more become vacant. */
 void ph_fronts_after_fork(pageheap *heap);

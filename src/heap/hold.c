@@ -45,18 +45,29 @@ static void wait_until_left(const ph_front *front)
         ph_wait_round(round);
 }
 
+/* To be followed by the fence (lock held). */
+static void revoke(ph_front *front)
+{
+    atomic_fetch_or(&front->attention, PH_REVOKED);
+    ph_front_close(front);
+}
+
 void ph_front_lock(ph_front *front)
 {
     ph_mutex_lock(&front->lock);
     if (ph_load_relaxed(&front->has_owner) == 0)
         return;
-    atomic_fetch_or(&front->attention, PH_REVOKED);
+    revoke(front);
     fence_everywhere(front->heap);
     wait_until_left(front);
 }
 
 void ph_front_unlock(ph_front *front)
 {
+    /* First of the two: as soon as REVOKED is gone the owner may come in by the slow way and close it. */
+    if ((ph_load_relaxed(&front->attention) & ~PH_REVOKED) == 0)
+        ph_store_release(&front->open_for,
+                         (uintptr_t)front->heap);         /* pairs with the acquire in ph_fast_enter */
     ph_fetch_and_acq_rel(&front->attention, ~PH_REVOKED); /* pairs with the acquire in ph_front_try_enter */
     ph_mutex_unlock(&front->lock);
 }
@@ -68,7 +79,7 @@ void ph_fronts_lock_all(pageheap *heap)
     for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
         ph_mutex_lock(&front->lock);
         if (ph_load_relaxed(&front->has_owner) != 0) {
-            atomic_fetch_or(&front->attention, PH_REVOKED);
+            revoke(front);
             any_owned = true;
         }
     }

@@ -99,7 +99,7 @@ uintptr_t ph_huge_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, ui
     ph_front *front = ph_front_mine(heap);
     if (front != NULL) {
         ph_front_enter(front); /* a split by another thread counts here too */
-        (void)ph_front_count_alloc(front);
+        ph_front_count_alloc(front);
         ph_front_leave(front);
     }
     return huge->base | PH_RUN_CLEAN;

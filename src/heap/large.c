@@ -129,7 +129,7 @@ static ph_block *kept_by(ph_front *front, uint64_t pages)
     ph_front_enter(front);
     ph_block *head = take_kept(front, pages);
     if (head != NULL)
-        (void)ph_front_count_alloc(front);
+        ph_front_count_alloc(front);
     ph_front_leave(front);
     return head;
 }
@@ -152,7 +152,7 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks, 
 static void count_call(ph_front *front)
 {
     ph_front_enter(front);
-    (void)ph_front_count_alloc(front);
+    ph_front_count_alloc(front);
     ph_front_leave(front);
 }
 
@@ -191,9 +191,9 @@ void ph_large_retire(pageheap *heap, ph_block *head)
     bool is_over = false;
     if (front != NULL) {
         ph_front_enter(front);
-        ph_bump_relaxed(&front->free_calls, 1);
+        ph_front_count_free(front);
         is_kept = !is_huge && length > heap->block_pages && keep(front, head, length);
-        is_over = ph_load_relaxed(&front->large_cached_pages) + ph_load_relaxed(&front->cached_pages) >
+        is_over = ph_load_relaxed(&front->large_cached_pages) + ph_front_cached_pages(front) >
                   front->cache_limit_pages;
         ph_front_leave(front);
     }

@@ -60,7 +60,7 @@ bool ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t
     if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
         return false;
     bool has_room = front->tops[pages]->run == PH_MAGAZINE_END &&
-                    ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages &&
+                    ph_front_cached_pages(front) <= front->cache_limit_pages &&
                     ph_block_live_pages(block, ph_block_page(block, run)) == pages &&
                     ph_front_make_room(front, (unsigned)pages);
     ph_front_leave_fast(front);
@@ -73,7 +73,7 @@ static inline bool keep(ph_front *front, ph_block *block, unsigned page, uintptr
     if (PH_UNLIKELY(front->tops[pages]->run == PH_MAGAZINE_END) && !ph_front_make_room(front, pages))
         return false;
     *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .tags = &block->tags[page / 64] };
-    ph_bump_relaxed(&front->cached_pages, pages);
+    ph_bump_relaxed(&front->tally, pages);
     return true;
 }
 
@@ -130,7 +130,7 @@ uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
     ph_kept *top = uncover(front, pages) - 1;
     if (top->run == 0)
         return 0;
-    ph_bump_relaxed(&front->cached_pages, (uint64_t)0 - pages);
+    ph_bump_relaxed(&front->tally, (uint64_t)0 - pages);
     front->tops[pages] = top;
     return top->run;
 }
@@ -201,7 +201,7 @@ void ph_front_drain(ph_front *front, uint64_t keep_pages)
     ph_front_cool(front);
     unsigned barren = 0; /* lengths in a row that had nothing to give */
     unsigned pages = front->drain_from;
-    while (ph_load_relaxed(&front->cached_pages) > keep_pages && barren <= front->block_pages) {
+    while (ph_front_cached_pages(front) > keep_pages && barren <= front->block_pages) {
         pages = pages >= front->block_pages ? 1 : pages + 1;
         uint64_t runs = kept_runs(front, pages);
         barren = runs == 0 ? barren + 1 : 0;
@@ -220,7 +220,7 @@ static unsigned refill_count(ph_front *front, unsigned pages)
     uint64_t most_pages = ph_min_u64(REFILL_PAGES_MAX, REFILL_PAGES_MIN + used / REFILL_SHARE);
     if (count * 2 <= REFILL_RUNS_MAX && count * 2 * pages <= REFILL_PAGES_MAX)
         front->refill_runs[slot] = (uint8_t)(count * 2);
-    uint64_t cached = ph_load_relaxed(&front->cached_pages);
+    uint64_t cached = ph_front_cached_pages(front);
     uint64_t room = front->cache_limit_pages > cached ? front->cache_limit_pages - cached : 0;
     return (unsigned)ph_min_u64(count, 1 + ph_min_u64(room, most_pages) / pages);
 }

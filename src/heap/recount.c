@@ -128,8 +128,7 @@ static int check_front(const pageheap *heap, const ph_front *front)
     code = compare("F1: empty blocks of a front", front->empty_blocks, sum.empty) | code;
     code = compare("F2: used pages of a front", ph_load_relaxed(&front->used_pages), sum.used) | code;
     code = compare("F3: dirty pages of a front", ph_load_relaxed(&front->dirty_pages), sum.dirty) | code;
-    code = compare("F4: cached pages of a front", ph_load_relaxed(&front->cached_pages), count_kept(front)) |
-           code;
+    code = compare("F4: cached pages of a front", ph_front_cached_pages(front), count_kept(front)) | code;
     code = compare("F5: blocks wrongly on or off the dirty list", 0, sum.unfiled) | code;
     return check_kept(front) | code;
 }

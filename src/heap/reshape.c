@@ -61,7 +61,7 @@ int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pa
         return code;
     ph_block_cut_after(held.block, held.first + (unsigned)head_pages - 1);
     ph_block_mark(held.block, held.first + (unsigned)head_pages, ph_front_is_shared(held.owner));
-    (void)ph_front_count_alloc(held.owner); /* one live run more */
+    ph_front_count_alloc(held.owner); /* one live run more */
     let_go(&held, mine);
     return 0;
 }
@@ -81,7 +81,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
                   ph_block_unmark(held.block, second, ph_front_is_shared(held.owner));
     if (is_run) {
         ph_block_uncut_after(held.block, second - 1);
-        ph_bump_relaxed(&held.owner->free_calls, 1); /* one live run less */
+        ph_front_count_free(held.owner); /* one live run less */
     }
     let_go(&held, mine);
     return is_run ? 0 : PAGEHEAP_EBADRUN;

@@ -126,7 +126,7 @@ static void enliven(ph_front *front, uintptr_t run)
 {
     ph_block *block = ph_block_of_ours(run);
     ph_block_mark(block, ph_block_page(block, run), ph_front_is_shared(front));
-    (void)ph_front_count_alloc(front);
+    ph_front_count_alloc(front);
 }
 
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
@@ -136,7 +136,7 @@ uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
     if (ph_load_relaxed(&front->hot_pages) == pages) {
         run = ph_load_relaxed(&front->hot_run);
         ph_front_heat(front, run, pages);
-        (void)ph_front_count_alloc(front);
+        ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         enliven(front, run);
     }
@@ -209,7 +209,7 @@ static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
 /* A run of this front is free, its mark clear: give it to the magazines, or to its block (front held). */
 static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned page, unsigned pages)
 {
-    ph_bump_relaxed(&front->free_calls, 1);
+    ph_front_count_free(front);
     if (ph_load_relaxed(&front->hot_run) == address)
         ph_front_forget_hot(front);
     if (ph_front_keep(front, block, address, pages))
@@ -236,7 +236,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
         else
             retire(front, block, address, page, length);
     }
-    bool is_over = ph_load_relaxed(&front->cached_pages) > front->cache_limit_pages;
+    bool is_over = ph_front_cached_pages(front) > front->cache_limit_pages;
     ph_front_leave(front);
     if (is_over)
         ph_front_relimit(heap, front);
@@ -307,7 +307,7 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
         } else {
             if (ph_load_relaxed(&owner->hot_run) == address)
                 ph_front_forget_hot(owner);
-            ph_bump_relaxed(&owner->free_calls, 1);
+            ph_front_count_free(owner);
             ph_front_give(owner, block, page, length, false);
         }
     }
@@ -436,7 +436,7 @@ static bool return_held(ph_front *mine, ph_front *owner, ph_block *block, uintpt
     if (is_done && owner == mine && !clean) {
         retire(owner, block, address, page, (unsigned)pages);
     } else if (is_done) {
-        ph_bump_relaxed(&owner->free_calls, 1);
+        ph_front_count_free(owner);
         ph_front_give(owner, block, page, (unsigned)pages, clean);
     }
     ph_front_release(owner, mine);
@@ -461,6 +461,6 @@ void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean
         else
             is_done = return_foreign(mine, owner, block, address, pages);
     }
-    if (mine != NULL && ph_load_relaxed(&mine->cached_pages) > mine->cache_limit_pages)
+    if (mine != NULL && ph_front_cached_pages(mine) > mine->cache_limit_pages)
         ph_front_relimit(heap, mine);
 }

@@ -12,6 +12,7 @@ void ph_front_share(ph_front *front)
 {
     ph_front_cool(front);
     atomic_fetch_or(&front->attention, PH_SHARED);
+    ph_front_close(front);
     ph_store_release(&front->shared, 1); /* read by others inside their fronts, set while we hold this one */
 }
 

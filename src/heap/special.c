@@ -61,7 +61,7 @@ static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
     if (first >= 0) {
         (void)ph_front_take(front, block, (unsigned)first, pages);
         ph_block_mark(block, (unsigned)first, false);
-        (void)ph_front_count_alloc(front);
+        ph_front_count_alloc(front);
         run = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
     }
     ph_front_unlock(front);
@@ -94,7 +94,7 @@ static void give_small(pageheap *heap, uintptr_t run, unsigned pages)
     unsigned first = ph_block_page(block, run);
     ph_front_lock(&heap->special);
     (void)ph_block_unmark(block, first, false);
-    ph_bump_relaxed(&heap->special.free_calls, 1);
+    ph_front_count_free(&heap->special);
     ph_front_give(&heap->special, block, first, pages, false);
     ph_front_unlock(&heap->special);
 }

@@ -4,6 +4,9 @@
  * A thread that first uses a heap adopts a front that a thread now gone has left there, blocks and all, or
  * gets a new one.  A thread that ends empties its magazines and leaves its fronts behind; there are never
  * more of them than threads that used the heap at one time.
+ *
+ * A front whose heap is gone stays with its thread, for the next heap that this one uses.  It must not become
+ * another thread's: the hot path says that it is inside before it asks whose front this is.
  */
 #include "heap/heap.h"
 
@@ -12,8 +15,15 @@
 
 #define TABLE_ENTRIES_MIN 16
 
+/* What a thread has for its next heaps.  A record of its own: one whose thread has ended unheard is lost, and
+ * not a pointer into that thread's memory. */
+typedef struct ph_home {
+    ph_front *spares; /* registry */
+} ph_home;
+
+static ph_front nobodys_front = { .open_for = (uintptr_t)&nobodys_front };
 static PH_THREAD_LOCAL ph_thread *thread_table;
-PH_THREAD_LOCAL ph_thread_entry ph_thread_last;
+PH_THREAD_LOCAL ph_thread_entry ph_thread_last = { 0, &nobodys_front };
 
 static size_t table_bytes(uint64_t entries)
 {
@@ -42,27 +52,54 @@ static ph_front *table_get(const ph_thread *table, uint64_t heap_id)
     return NULL;
 }
 
-/* The thread ends: empty the magazines and leave the fronts to whoever comes. */
+void ph_front_dismiss(ph_front *front)
+{
+    ph_front_close(front);
+    ph_registry_lock();
+    ph_home *home = front->home;
+    if (home != NULL) {
+        front->next = home->spares;
+        home->spares = front;
+    }
+    ph_registry_unlock();
+    if (home == NULL)
+        ph_meta_free(front, sizeof *front);
+}
+
+/* The thread ends: empty the magazines and leave the front to whoever comes. */
+static void leave_front(ph_front *front)
+{
+    ph_front_enter(front);
+    ph_front_collect(front);
+    ph_front_drain(front, 0);
+    ph_large_drain(front, 0);
+    ph_front_leave(front);
+    ph_mutex_lock(&front->lock);
+    ph_store_relaxed(&front->has_owner, 0);
+    ph_mutex_unlock(&front->lock);
+}
+
 static void leave_fronts(void *value)
 {
     ph_thread *table = value;
     thread_table = NULL; /* a later destructor that allocates begins anew */
-    ph_thread_last = (ph_thread_entry){ 0, NULL };
+    ph_thread_last = (ph_thread_entry){ 0, &nobodys_front };
     ph_registry_lock(); /* no heap is destroyed meanwhile */
     for (uint64_t slot = 0; slot <= table->mask; slot++) {
         ph_front *front = table->entries[slot].front;
-        if (front == NULL || !ph_heap_id_is_alive(table->entries[slot].heap_id))
+        if (front == NULL)
             continue;
-        ph_front_enter(front);
-        ph_front_collect(front);
-        ph_front_drain(front, 0);
-        ph_large_drain(front, 0);
-        ph_front_leave(front);
-        ph_mutex_lock(&front->lock);
-        ph_store_relaxed(&front->has_owner, 0);
-        ph_mutex_unlock(&front->lock);
+        front->home = NULL; /* of one whose heap is just being destroyed, too */
+        if (ph_heap_id_is_alive(table->entries[slot].heap_id))
+            leave_front(front);
     }
+    ph_front *spare = table->home->spares;
     ph_registry_unlock();
+    for (ph_front *next; spare != NULL; spare = next) {
+        next = spare->next;
+        ph_meta_free(spare, sizeof *spare);
+    }
+    ph_meta_free(table->home, sizeof *table->home);
     ph_meta_free(table, table_bytes(table->mask + 1));
 }
 
@@ -76,13 +113,16 @@ static ph_thread *table_with_room(void)
     while (old != NULL && entries < (old->count + 1) * 4)
         entries *= 2;
     ph_thread *table = ph_meta_alloc(table_bytes(entries));
-    if (table == NULL)
-        return NULL;
-    table->mask = entries - 1;
-    if (ph_thread_at_exit(leave_fronts, table) != 0) {
-        ph_meta_free(table, table_bytes(entries));
+    ph_home *home = old != NULL ? old->home : ph_meta_alloc(sizeof *home);
+    if (table == NULL || home == NULL || ph_thread_at_exit(leave_fronts, table) != 0) {
+        if (old == NULL && home != NULL)
+            ph_meta_free(home, sizeof *home);
+        if (table != NULL)
+            ph_meta_free(table, table_bytes(entries));
         return NULL;
     }
+    table->mask = entries - 1;
+    table->home = home;
     ph_registry_lock();
     for (uint64_t slot = 0; old != NULL && slot <= old->mask; slot++) {
         if (ph_heap_id_is_alive(old->entries[slot].heap_id))
@@ -96,7 +136,7 @@ static ph_thread *table_with_room(void)
 }
 
 /* With fronts_lock held: a front without an owner becomes ours. */
-static ph_front *adopt(pageheap *heap)
+static ph_front *adopt(pageheap *heap, ph_home *home)
 {
     for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
         if (ph_load_relaxed(&front->has_owner) != 0)
@@ -104,9 +144,24 @@ static ph_front *adopt(pageheap *heap)
         ph_mutex_lock(&front->lock);
         ph_store_relaxed(&front->has_owner, 1);
         ph_mutex_unlock(&front->lock);
+        front->home = home;
         return front;
     }
     return NULL;
+}
+
+/* All zero: one that the thread has left, or a new record. */
+static ph_front *front_from_home(ph_home *home)
+{
+    ph_registry_lock();
+    ph_front *front = home->spares;
+    if (front != NULL)
+        home->spares = front->next;
+    ph_registry_unlock();
+    if (front == NULL)
+        return ph_meta_alloc(sizeof *front);
+    ph_os_clear(front, sizeof *front);
+    return front;
 }
 
 static void front_init(ph_front *front, pageheap *heap)
@@ -119,23 +174,25 @@ static void front_init(ph_front *front, pageheap *heap)
     uint32_t attention = ph_os_facts_now.has_barrier ? 0 : PH_FENCED;
     attention |= heap->page_log2 == PH_PAGE_LOG2_MIN ? 0 : PH_ODD_PAGES;
     ph_store_relaxed(&front->attention, attention);
+    ph_store_relaxed(&front->open_for, attention == 0 ? (uintptr_t)heap : (uintptr_t)front);
     for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
         front->tops[pages] = PH_NO_RUNS;
     ph_front_forget_hot(front);
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 
-static ph_front *front_for_thread(pageheap *heap)
+static ph_front *front_for_thread(pageheap *heap, ph_home *home)
 {
     ph_mutex_lock(&heap->fronts_lock);
-    ph_front *front = adopt(heap);
+    ph_front *front = adopt(heap, home);
     ph_mutex_unlock(&heap->fronts_lock);
     if (front != NULL)
         return front;
-    front = ph_meta_alloc(sizeof *front);
+    front = front_from_home(home);
     if (front == NULL)
         return NULL;
     front_init(front, heap);
+    front->home = home;
     ph_store_relaxed(&front->has_owner, 1);
     ph_mutex_lock(&heap->fronts_lock);
     front->next = ph_load_relaxed(&heap->fronts);
@@ -157,7 +214,7 @@ ph_front *ph_front_mine_slow(pageheap *heap)
     ph_thread *table = table_with_room();
     if (table == NULL)
         return NULL;
-    front = front_for_thread(heap);
+    front = front_for_thread(heap, table->home);
     if (front != NULL)
         table_put(table, id, front);
     return front;
@@ -168,6 +225,8 @@ void ph_fronts_after_fork(pageheap *heap)
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
     for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
         ph_store_relaxed(&front->has_owner, front == mine);
+        if (front != mine)
+            front->home = NULL; /* what other threads had there is lost */
         /* Its thread may have been on the way in, about to see that the front is held. */
         ph_store_relaxed(&front->busy, 0);
     }

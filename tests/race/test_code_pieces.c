@@ -87,7 +87,7 @@ static void frees_of_written_pages_mind_the_limit_of_what_is_kept(void **state)
     const ph_front *front = ph_front_mine(heap->heap);
     for (unsigned i = 0; i < PAGES; i++) {
         assert_int_equal(pageheap_exec_free(heap, spans[i].rx, PAGE_BYTES), 0);
-        assert_true(ph_load_relaxed(&front->cached_pages) <= front->cache_limit_pages);
+        assert_true(ph_front_cached_pages(front) <= front->cache_limit_pages);
     }
     assert_int_equal(pageheap_exec_destroy(heap), 0);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_crowd.c -- far more threads than processors, far more heaps than threads, and heaps that end. */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "crew.h"
 
 #define THREADS 64u
@@ -123,6 +126,10 @@ static void *use_each_heap(void *of)
         pageheap *heap = atomic_load(&r->heap);
         void *run = pageheap_alloc(heap, 3, 0);
         EXPECT(run != NULL);
+        for (unsigned pair = 0; pair < 100; pair++) { /* so that one is hot when the heap ends */
+            EXPECT(pageheap_free(heap, run, 3) == 0);
+            run = pageheap_alloc(heap, 3, 0);
+        }
         if (run != NULL)
             crew_fill(run, 3);
         EXPECT(turn % 2 == 0 || pageheap_free(heap, run, 3) == 0); /* else destroy takes it */
@@ -130,10 +137,21 @@ static void *use_each_heap(void *of)
     }
 }
 
+static size_t resident_bytes(void)
+{
+    unsigned long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &all, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void heaps_end_before_their_threads(void **state)
 {
     (void)state;
     static relay r;
+    size_t before_bytes = 0;
     relay *same[4] = { &r, &r, &r, &r };
     pthread_t threads[4];
     for (unsigned i = 0; i < 4; i++)
@@ -148,7 +166,11 @@ static void heaps_end_before_their_threads(void **state)
             crew_wait(round);
         assert_int_equal(pageheap_check(heap), 0);
         assert_int_equal(pageheap_destroy(heap), 0);
+        if (turn == 10)
+            before_bytes = resident_bytes();
     }
+    if (CREW_SHARE == 1) /* what the threads had of a heap that is gone serves the next one */
+        assert_in_range(resident_bytes(), 0, before_bytes + (2 << 20));
     atomic_store(&r.is_over, true);
     for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
@@ -158,10 +180,10 @@ static void heaps_end_before_their_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heaps_end_before_their_threads), /* first: it looks at what the process takes */
         cmocka_unit_test(many_threads),
         cmocka_unit_test(many_heaps),
         cmocka_unit_test(one_thread_uses_very_many_heaps),
-        cmocka_unit_test(heaps_end_before_their_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

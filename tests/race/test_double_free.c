@@ -222,13 +222,74 @@ static void while_another_leaves(void **state)
     crew_end(heap);
 }
 
+/* ---- neighbours ------------------------------------------------------------------------ */
+
+/* Single pages side by side, so that their marks share words.  Every second one is for the other thread to
+ * free; the owner frees and takes the others all the while, and its changes of a word must not undo the
+ * other's: what that has freed stays freed. */
+#define NEIGHBOURS 512u
+
+typedef struct street {
+    pageheap *heap;
+    void *runs[NEIGHBOURS];
+    atomic_bool begins, is_over;
+} street;
+
+static void *free_every_second(void *of)
+{
+    street *s = of;
+    for (unsigned round = 0; !atomic_load(&s->begins); round++)
+        crew_wait(round);
+    for (unsigned i = 1; i < NEIGHBOURS; i += 2)
+        EXPECT(pageheap_free(s->heap, s->runs[i], 1) == 0);
+    atomic_store(&s->is_over, true);
+    return NULL;
+}
+
+static void change_the_others(street *s)
+{
+    atomic_store(&s->begins, true);
+    for (unsigned i = 0; !atomic_load(&s->is_over); i = (i + 2) % NEIGHBOURS) {
+        EXPECT(pageheap_free(s->heap, s->runs[i], 1) == 0);
+        s->runs[i] = pageheap_alloc(s->heap, 1, 0); /* the same, or another that was kept */
+        EXPECT(s->runs[i] != NULL);
+    }
+}
+
+static void what_is_freed_stays_freed(void **state)
+{
+    (void)state;
+    static street s;
+    for (unsigned round = 0; round < 400 / CREW_SHARE; round++) {
+        pthread_t thread;
+        s.heap = pageheap_create(NULL);
+        assert_non_null(s.heap);
+        atomic_store(&s.begins, false);
+        atomic_store(&s.is_over, false);
+        assert_int_equal(pageheap_alloc_many(s.heap, 1, 0, s.runs, NEIGHBOURS), NEIGHBOURS);
+        assert_int_equal(pthread_create(&thread, NULL, free_every_second, &s), 0);
+        change_the_others(&s);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        for (unsigned i = 1; i < NEIGHBOURS; i += 2)
+            assert_int_equal(pageheap_free(s.heap, s.runs[i], 1), PAGEHEAP_EBADRUN);
+        for (unsigned i = 0; i < NEIGHBOURS; i += 2)
+            assert_int_equal(pageheap_free(s.heap, s.runs[i], 1), 0);
+        crew_end(s.heap);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_page),     cmocka_unit_test(hundred_pages),
-        cmocka_unit_test(three_blocks), cmocka_unit_test(above_a_region),
-        cmocka_unit_test(labelled),     cmocka_unit_test(labelled_three_blocks),
-        cmocka_unit_test(guarded),      cmocka_unit_test(while_another_leaves),
+        cmocka_unit_test(one_page),
+        cmocka_unit_test(hundred_pages),
+        cmocka_unit_test(three_blocks),
+        cmocka_unit_test(above_a_region),
+        cmocka_unit_test(labelled),
+        cmocka_unit_test(labelled_three_blocks),
+        cmocka_unit_test(guarded),
+        cmocka_unit_test(while_another_leaves),
+        cmocka_unit_test(what_is_freed_stays_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
  * allocating thread and several that free; and with threads that end while their runs are being freed.
  */
 #include "crew.h"
+#include "heap/heap.h"
 #include "ring.h"
 
 #define THREADS_MAX 8
@@ -242,6 +243,52 @@ static void owners_end_meanwhile(void **state)
     crew_end(heap);
 }
 
+/* ---- a block of a shared front's ------------------------------------------------------- */
+
+#define LEFT_RUNS 200u
+
+typedef struct legacy {
+    pageheap *heap;
+    void *runs[LEFT_RUNS];
+    atomic_uint step;
+} legacy;
+
+static void *leave_runs(void *of)
+{
+    legacy *l = of;
+    EXPECT(pageheap_alloc_many(l->heap, 1, 0, l->runs, LEFT_RUNS) == LEFT_RUNS);
+    atomic_store(&l->step, 1);
+    for (unsigned round = 0; atomic_load(&l->step) != 2; round++)
+        crew_wait(round);
+    return NULL;
+}
+
+/* Others may be in the middle of freeing into such a block, by locked instructions: whoever inherits it uses
+ * them too, and no hot path. */
+static void who_inherits_from_a_shared_front_is_shared(void **state)
+{
+    (void)state;
+    static legacy l;
+    pthread_t thread;
+    l.heap = pageheap_create(NULL);
+    assert_non_null(l.heap);
+    assert_int_equal(pthread_create(&thread, NULL, leave_runs, &l), 0);
+    for (unsigned round = 0; atomic_load(&l.step) != 1; round++)
+        crew_wait(round);
+    assert_int_equal(pageheap_free(l.heap, l.runs[0], 1), 0); /* which makes it shared */
+    const ph_front *mine = ph_front_mine(l.heap);
+    assert_false(ph_front_is_shared(mine));
+    atomic_store(&l.step, 2);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    l.runs[0] = pageheap_alloc(l.heap, 1, 0);
+    assert_ptr_equal(ph_load_relaxed(ph_owner_of(ph_block_of_ours((uintptr_t)l.runs[1]))), mine);
+    assert_true(ph_front_is_shared(mine));
+    assert_true((ph_load_relaxed(&mine->attention) & PH_SHARED) != 0);
+    assert_true(ph_load_relaxed(&mine->open_for) != (uintptr_t)l.heap);
+    assert_int_equal(pageheap_free_many(l.heap, l.runs, 1, LEFT_RUNS), LEFT_RUNS);
+    crew_end(l.heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +296,7 @@ int main(void)
         cmocka_unit_test(eight_hand_over),
         cmocka_unit_test(one_allocates_three_free),
         cmocka_unit_test(owners_end_meanwhile),
+        cmocka_unit_test(who_inherits_from_a_shared_front_is_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
