@@ -96,6 +96,14 @@ static inline pageheap_exec *exec_heap(uint32_t backend)
     return pageheap_exec_create(&options);
 }
 
+/* One that ends so soon that a test can fill it. */
+static inline pageheap_exec *exec_small_heap(uint32_t backend, uint64_t reserve_bytes)
+{
+    pageheap_exec_options options = exec_options(backend);
+    options.reserve_bytes = reserve_bytes;
+    return pageheap_exec_create(&options);
+}
+
 static inline pageheap_exec_stats exec_stats(pageheap_exec *heap)
 {
     pageheap_exec_stats stats = { .struct_bytes = sizeof stats };

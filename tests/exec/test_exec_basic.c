@@ -241,10 +241,8 @@ static void shrunken_tails_serve(void **state)
     (void)state;
     EXEC_FOR_BACKENDS(backend, ALL_LAST)
     {
-        pageheap_exec_options options = exec_options(backend);
         pageheap_exec_span span;
-        options.reserve_bytes = 2 * BLOCK;
-        pageheap_exec *heap = pageheap_exec_create(&options);
+        pageheap_exec *heap = exec_small_heap(backend, 2 * BLOCK);
         assert_non_null(heap);
         while (pageheap_exec_alloc(heap, 100 * PAGE, &span) == 0)
             assert_int_equal(pageheap_exec_shrink(heap, span.rx, 100 * PAGE, PAGE), 0);
@@ -317,10 +315,8 @@ static void freshness(void **state)
     {
         static const size_t cases[] = { 64, 2048, PAGE, 5 * PAGE, BLOCK, 3 * BLOCK };
         for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            pageheap_exec_options options = exec_options(backend);
             pageheap_exec_span first, again;
-            options.reserve_bytes = 3 * BLOCK; /* so that there is hardly another place */
-            pageheap_exec *heap = pageheap_exec_create(&options);
+            pageheap_exec *heap = exec_small_heap(backend, 3 * BLOCK); /* with hardly another place */
             assert_int_equal(pattern_alloc(heap, cases[i], 1, &first), 0);
             assert_int_equal(first.flags, PAGEHEAP_EXEC_FRESH);
             assert_int_equal(pageheap_exec_free(heap, first.rx, cases[i]), 0);

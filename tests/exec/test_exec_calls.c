@@ -219,12 +219,10 @@ typedef struct full {
 
 static void full_make(full *f, uint32_t backend)
 {
-    pageheap_exec_options options = exec_options(backend);
     static char *pages[1024];
     pageheap_exec_span span;
     unsigned count = 0;
-    options.reserve_bytes = 2 * BLOCK;
-    *f = (full){ .heap = pageheap_exec_create(&options), .base = (char *)UINTPTR_MAX };
+    *f = (full){ .heap = exec_small_heap(backend, 2 * BLOCK), .base = (char *)UINTPTR_MAX };
     assert_non_null(f->heap);
     for (int error = 0; error == 0;) {
         error = pageheap_exec_alloc(f->heap, PAGE, &span);

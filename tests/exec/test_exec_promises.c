@@ -64,10 +64,8 @@ static void spans_within_lie_in_one_block(void **state)
     (void)state;
     EXEC_FOR_BACKENDS(backend, ALL_LAST)
     {
-        pageheap_exec_options options = exec_options(backend);
         pageheap_exec_span span;
-        options.reserve_bytes = 4 * BLOCK;
-        pageheap_exec *heap = pageheap_exec_create(&options);
+        pageheap_exec *heap = exec_small_heap(backend, 4 * BLOCK);
         assert_int_equal(pageheap_exec_alloc(heap, PAGE, &span), 0);
         assert_int_equal(pageheap_exec_free(heap, span.rx, PAGE), 0);
         char *lo = (char *)((uintptr_t)span.rx & ~(BLOCK - 1)), *hi = lo + 4 * BLOCK;
@@ -91,10 +89,8 @@ static void the_last_of_it(void **state)
     {
         static const size_t cases[] = { 2 * PAGE, 64 * PAGE, BLOCK };
         for (unsigned i = 0; i < 3; i++) {
-            pageheap_exec_options options = exec_options(backend);
             pageheap_exec_span span, last = { NULL, NULL, 0, 0, 0 };
-            options.reserve_bytes = 8 * BLOCK;
-            pageheap_exec *heap = pageheap_exec_create(&options);
+            pageheap_exec *heap = exec_small_heap(backend, 8 * BLOCK);
             while (pageheap_exec_alloc(heap, cases[i], &span) == 0)
                 last = span;
             while (pageheap_exec_alloc(heap, PAGE, &span) == 0)
