@@ -27,6 +27,7 @@ FLOORS = {
     "bench": [PUBLIC],
     "cli": [PUBLIC, "bench", "record"],
     "examples": [PUBLIC],
+    "contrib": [PUBLIC, "examples"],
     # Only the tests of internals see internals.
     "tests/unit": [PUBLIC, "src", "tests"],
     "tests/model": [PUBLIC, "src", "tests"],
@@ -39,7 +40,7 @@ FLOORS = {
 }
 
 # Where a quoted or angled name is looked up after the folder of the file itself.
-SEARCH = ["include", "src", "adapters", "tests", "bench", "cli", "record", "examples", "."]
+SEARCH = ["include", "src", "adapters", "tests", "bench", "cli", "record", "examples", "contrib/clients", "."]
 
 SUFFIXES = {".c", ".h", ".cc", ".cpp", ".hpp"}
 

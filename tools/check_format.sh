@@ -8,5 +8,5 @@ mode='--dry-run -Werror'
 [ "${1:-}" = --fix ] && mode=-i
 
 # shellcheck disable=SC2086  # $mode is meant to be split
-find src include compat adapters bench cli record examples tests -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp' \) -print0 |
+find src include compat adapters bench cli record examples contrib tests -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp' \) -print0 |
     xargs -0 -r clang-format $mode

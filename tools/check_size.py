@@ -12,7 +12,7 @@ import sys
 
 FILE_LINES = 600
 FUNCTION_LINES = 70
-FOLDERS = ["src", "include", "compat", "adapters", "bench", "cli", "record", "examples", "tests"]
+FOLDERS = ["src", "include", "compat", "adapters", "bench", "cli", "record", "examples", "contrib", "tests"]
 
 # Whoever must differ by platform does so here, and everybody else calls one name.
 MAY_BRANCH = ("src/os/", "src/base/compiler.h")

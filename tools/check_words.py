@@ -20,7 +20,7 @@ MACHINE_PATH = re.compile(r"""(^|[\s"'=(:,])/(home|root|Users|work|workspace|bui
 
 # .clang-format breaks code at the first of these, and leaves comments as they are.
 CODE_COLUMNS = 110
-CODE = re.compile(r"(src|include|compat|adapters|bench|cli|record|examples|tests)/.*\.(c|h|cpp|hpp)$")
+CODE = re.compile(r"(src|include|compat|adapters|bench|cli|record|examples|contrib|tests)/.*\.(c|h|cpp|hpp)$")
 PROSE_COLUMNS = 120
 PROSE = re.compile(r".*\.md$")
 
