@@ -3,21 +3,25 @@
  *
  * A direct call reaches 2 GiB on x86-64 and 128 MiB on arm64, and the kernel's own choice of address is
  * farther off than that.  So we ask for places near `near` one after the other, at fixed steps: below it
- * first, where programs have least, then above, behind a gap that is left to brk.  At most 64 places are
- * asked for at each size, and half the size is tried if none is free.
+ * first, where programs have least, then above, behind a gap that is left to brk.  Half the size is tried if
+ * none is free.
+ *
+ * A step is a 32nd of the way, or one place's length where that is shorter, so that no hole of twice that is
+ * stepped over; but never less than a 1024th of the way, which is 2 MiB for a reach of 2 GiB.
  */
 #include "exec/code.h"
 
 #include <errno.h>
 
-#define PLACES_EACH_WAY 32
+#define PLACES_LEAST    32 /* each way, at each size */
+#define PLACES_MOST     1024
 #define BREAK_GAP_BYTES ((UINT64_C(64) << 20) + PH_BLOCK_BYTES) /* the kernel wants a page of its own, too */
 #define ADDRESS_MIN     UINT64_C(0x10000)                       /* vm.mmap_min_addr, the usual one */
 
 /* Ask for [base - k * step], k = 0, 1, ..., down to `least`. */
 static bool search_down(uintptr_t base, uintptr_t least, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
 {
-    for (unsigned k = 0; k < PLACES_EACH_WAY && base >= least; k++, base -= step) {
+    for (unsigned k = 0; k <= PLACES_MOST && base >= least; k++, base -= step) {
         if (ph_code_os.reserve_at((void *)base, bytes) == 0) {
             *ret_base = base;
             return true;
@@ -30,7 +34,7 @@ static bool search_down(uintptr_t base, uintptr_t least, uint64_t step, uint64_t
 
 static bool search_up(uintptr_t base, uintptr_t most, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
 {
-    for (unsigned k = 0; k < PLACES_EACH_WAY && base <= most; k++, base += step) {
+    for (unsigned k = 0; k <= PLACES_MOST && base <= most; k++, base += step) {
         if (ph_code_os.reserve_at((void *)base, bytes) == 0) {
             *ret_base = base;
             return true;
@@ -39,9 +43,12 @@ static bool search_up(uintptr_t base, uintptr_t most, uint64_t step, uint64_t by
     return false;
 }
 
-static uint64_t step_over(uint64_t span)
+/* From place to place, for `bytes` at each, over `span` bytes in which they may begin. */
+static uint64_t step_over(uint64_t span, uint64_t bytes)
 {
-    return ph_max_u64(ph_align_up(span / PLACES_EACH_WAY, PH_BLOCK_BYTES), PH_BLOCK_BYTES);
+    uint64_t step = ph_min_u64(span / PLACES_LEAST, bytes);
+    step = ph_max_u64(step, span / PLACES_MOST);
+    return ph_max_u64(ph_align_up(step, PH_BLOCK_BYTES), PH_BLOCK_BYTES);
 }
 
 /* Every byte of the reservation is within `reach` of `near`. */
@@ -53,14 +60,15 @@ static bool reserve_near(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr
     uintptr_t least = near > reach + ADDRESS_MIN ? near - reach : ADDRESS_MIN;
     least = ph_align_up(least, PH_BLOCK_BYTES);
     if (below >= least + bytes &&
-        search_down(below - bytes, least, step_over(below - bytes - least), bytes, ret_base))
+        search_down(below - bytes, least, step_over(below - bytes - least, bytes), bytes, ret_base))
         return true;
     uintptr_t first = ph_align_up(near, PH_BLOCK_BYTES);
     uintptr_t brk = ph_code_os_break();
     if (brk >= near && brk - near < reach)
         first = ph_align_up(brk + BREAK_GAP_BYTES, PH_BLOCK_BYTES);
     uintptr_t most = (near > UINTPTR_MAX - reach ? UINTPTR_MAX : near + reach) - bytes;
-    return first >= near && first <= most && search_up(first, most, step_over(most - first), bytes, ret_base);
+    return first >= near && first <= most &&
+           search_up(first, most, step_over(most - first, bytes), bytes, ret_base);
 }
 
 static int reserve_rx(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr_t *ret_base)

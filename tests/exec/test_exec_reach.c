@@ -282,6 +282,36 @@ static void until_there_is_no_room(void *arg)
     require_brk_grows();
 }
 
+/* All within reach is taken but for a hole, wherever that is: it is found. */
+static void in_a_hole(void *arg)
+{
+    unsigned hole_mib = *(const unsigned *)arg;
+    char *entry = (char *)((uintptr_t)getauxval(AT_ENTRY) & ~(uintptr_t)(MIB - 1));
+    dice d = dice_new();
+    unsigned hole_at =
+        40 + (unsigned)dice_below(&d, 1960 - hole_mib); /* 40: what is kept free for brk, at most */
+    for (unsigned i = 0; i < 4096; i++) {
+        if (i < hole_at || i >= hole_at + hole_mib)
+            (void)mmap(entry - 2048 * MIB + i * MIB, MIB, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    }
+    pageheap_exec_options options = PAGEHEAP_EXEC_OPTIONS_INIT;
+    options.reach_bytes = 2 * GIB;
+    pageheap_exec *heap = pageheap_exec_create(&options);
+    REQUIRE(heap != NULL);
+    require_all_within(heap, entry, options.reach_bytes);
+    REQUIRE(pageheap_exec_destroy(heap) == 0);
+}
+
+static void every_hole_is_found(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned hole_mib = 4; hole_mib <= 256; hole_mib *= 4)
+            child_judge(child_status(in_a_hole, &hole_mib, 30), "a hole");
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +320,7 @@ int main(int argc, char **argv)
         IN_CHILD(near_a_library),
         IN_CHILD(anywhere),
         IN_CHILD(until_there_is_no_room),
+        cmocka_unit_test(every_hole_is_found),
     };
     if (argc == 2 && atoi(argv[1]) >= 0 && atoi(argv[1]) < (int)KINDS) {
         try_kind(&kinds[atoi(argv[1])]);
