@@ -85,11 +85,16 @@ static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
 {
     ph_front *front = ph_front_last(heap);
     uintptr_t run = 0;
-    if (front != NULL && pages - 1 < front->block_pages)
+    bool is_due;
+    if (front == NULL || pages - 1 >= front->block_pages)
+        return alloc_slow(heap, pages, 0);
+    if (!ph_shared_alloc(front, pages, &run, &is_due)) {
         run = ph_run_take_kept(front, (unsigned)pages);
+        is_due = ph_front_is_tick_due(front);
+    }
     if (run == 0)
         return alloc_slow(heap, pages, 0);
-    if (ph_front_is_tick_due(front))
+    if (is_due)
         ph_heap_tick(heap, front);
     return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
 }

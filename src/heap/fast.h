@@ -78,6 +78,28 @@ static PH_ALWAYS_INLINE bool ph_fast_alloc(const pageheap *heap, size_t pages, u
     return true;
 }
 
+/* A kept run while others free into this front: marks are set by locked instructions, and nothing is hot.  As
+ * ph_fast_alloc. */
+static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret_run, bool *ret_is_due)
+{
+    ph_store_relaxed(&front->busy, 1);
+    ph_compiler_fence();
+    ph_kept *top = PH_NO_RUNS;
+    if (ph_load_acquire(&front->attention) == PH_SHARED && pages <= PH_BLOCK_PAGES_MAX) /* as in try_enter */
+        top = front->tops[pages];
+    ph_kept kept = top[-1];
+    if (kept.run == 0) {
+        ph_front_leave_fast(front);
+        return false;
+    }
+    front->tops[pages] = top - 1;
+    ph_fetch_or_acq_rel(&kept.tags->mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64); /* unmark */
+    PH_SUB_FROM_MEMORY(&front->tally, pages);
+    *ret_run = kept.run;
+    *ret_is_due = ph_front_leave_counting(front);
+    return true;
+}
+
 /* Free a run that is known to be live and this thread's: keep it (front entered).  False: no room. */
 static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, uintptr_t address,
                                           uintptr_t page, size_t pages)
