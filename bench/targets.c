@@ -38,6 +38,7 @@ static const struct target targets[] = {
     { "exec-pair-page", TARGET_TIMES_PEER, 0.5, "asmjit" },
     { "exec-pair-64", TARGET_TIMES_PEER, 0.5, "asmjit" },
     { "exec-churn", TARGET_TIMES_PEER, 0.5, "asmjit" },
+    { "exec-scale-2", TARGET_AT_LEAST, 1.6, NULL },
     { "exec-publish", TARGET_TIMES_PEER, 0.1, "flip" },
     /* 200,000 pages, half of them live, are 391 blocks of 2 MiB: two mappings for each block, and eight. */
     { "exec-mappings", TARGET_AT_MOST, 2 * 391 + 8, NULL },

@@ -86,6 +86,7 @@ int workload_fragmentation(const struct workload_run *run, double *ret_values);
 /* workloads/exec_serial.c: code memory, nanoseconds. */
 int workload_exec_pair(const struct workload_run *run, double *ret_values);
 int workload_exec_churn(const struct workload_run *run, double *ret_values);
+int workload_exec_scaling(const struct workload_run *run, double *ret_values);
 int workload_exec_publish(const struct workload_run *run, double *ret_values);
 int workload_exec_call(const struct workload_run *run, double *ret_values);
 int workload_exec_life(const struct workload_run *run, double *ret_values);

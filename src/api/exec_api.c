@@ -165,10 +165,10 @@ static PH_NOINLINE int alloc_long_piece(pageheap_exec *heap, ph_kept_piece piece
 static PH_NOINLINE int alloc_piece(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
 {
     ph_kept_piece piece;
+    unsigned first;
     size_t granules = granules_for(heap, bytes);
-    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &piece)))
+    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &piece, &first)))
         return alloc_slow(heap, bytes, ret_span);
-    size_t first = ph_slab_granule(heap, piece.rx);
     if (PH_UNLIKELY(!ph_bits_in_word(first, granules)))
         return alloc_long_piece(heap, piece, granules, ret_span);
     bool was_executed = ph_bits_any_in_word(piece.slab->executed, first, granules);

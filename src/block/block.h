@@ -161,15 +161,23 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: one word each ------------------------------------------------------- */
 
-/* True if a live run begins at `page` and has `pages` pages: `tags` are those of this page and what follows.
- * For up to 64 pages: for longer ones there is ph_block_run_pages.  A live run's end is found before the end
- * of its block, so it does not matter whose tags lie behind that. */
-static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, uintptr_t page, size_t pages)
+/* True if a live run begins at `page` and has `pages` pages: `tags` are those of that page, `next` those of
+ * the 64 pages after its.  For up to 64 pages: for longer ones there is ph_block_run_pages.
+ * With a block's last tags, `next` may be any: a live run's end is found before them.  But let them not be
+ * the next block's, whose line another thread may be changing all the time. */
+static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, const ph_block_tags *next,
+                                            uintptr_t page, size_t pages)
 {
-    uint64_t ends = ph_load_relaxed(&tags[0].last) >> (page % 64);
-    ends |= ph_load_relaxed(&tags[1].last) << 1 << (~page % 64);
-    return ((ph_load_relaxed(&tags[0].mark) >> (page % 64)) & 1) != 0 && ends != 0 &&
+    uint64_t ends = ph_load_relaxed(&tags->last) >> (page % 64);
+    ends |= ph_load_relaxed(&next->last) << 1 << (~page % 64);
+    return ((ph_load_relaxed(&tags->mark) >> (page % 64)) & 1) != 0 && ends != 0 &&
            ph_lowest_bit(ends) == pages - 1;
+}
+
+/* The same with the tags of all pages. */
+static PH_ALWAYS_INLINE bool ph_tags_have_run(const ph_block_tags *tags, unsigned page, size_t pages)
+{
+    return ph_tags_is_run(&tags[page / 64], &tags[(page / 64 + 1) % PH_BLOCK_WORDS], page, pages);
 }
 
 /* Set or clear the mark of such a run, for who alone may. */

@@ -47,8 +47,9 @@ static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *code, p
         return ph_load_relaxed(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
                !ph_code_needs_fill(code, rx, pages) && ph_fast_return_hot(mine, pages);
     uintptr_t page = ph_fast_page(rx);
-    ph_block_tags *tags = ph_fast_tags(mine, page, pages);
-    return tags != NULL && !ph_code_needs_fill(code, rx, pages) && ph_fast_keep(mine, tags, rx, page, pages);
+    ph_block_tags *tags;
+    return ph_fast_find(mine, page, pages, &tags) && !ph_code_needs_fill(code, rx, pages) &&
+           ph_fast_keep(mine, tags, rx, page, pages);
 }
 
 /* False: not done, and nothing changed. */
@@ -64,20 +65,20 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintpt
 
 /* ---- pieces ------------------------------------------------------------------------------- */
 
-/* The newest kept piece of this length, live.  False: there is none, or the front is wanted elsewhere. */
+/* The newest kept piece of this length, live, and its first granule.  False: there is none, or the front is
+ * wanted elsewhere. */
 static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules,
-                                                ph_kept_piece *ret_piece)
+                                                ph_kept_piece *ret_piece, unsigned *ret_granule)
 {
     ph_front *mine;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
         return false;
-    ph_kept_pieces *kept = mine->pieces != NULL ? &mine->pieces->kept[granules] : NULL;
-    bool has_one = kept != NULL && kept->count != 0;
+    ph_pieces *pieces = mine->pieces;
+    bool has_one = pieces != NULL && pieces->tops[granules][-1].rx != 0;
     if (PH_LIKELY(has_one)) {
-        ph_kept_piece piece = kept->at[--kept->count];
-        unsigned granule = ph_slab_granule(code, piece.rx);
-        ph_tags_mark(&piece.slab->tags[granule / 64], granule);
-        *ret_piece = piece;
+        *ret_piece = *--pieces->tops[granules];
+        *ret_granule = ph_slab_granule(code, ret_piece->rx);
+        ph_tags_mark(&ret_piece->slab->tags[*ret_granule / 64], *ret_granule);
     }
     ph_front_leave_fast(mine);
     return has_one;
@@ -93,13 +94,14 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_sl
     bool is_done = false;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
         return false;
-    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_is_run(tags, granule, granules)) &&
+    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_have_run(slab->tags, granule, granules)) &&
         !ph_fast_needs_fill(code, slab->written, granule, granules, rx)) {
-        ph_kept_pieces *kept = &mine->pieces->kept[granules];
-        is_done = kept->count < PH_KEPT_EACH;
+        ph_kept_piece *top = mine->pieces->tops[granules];
+        is_done = top->rx != PH_KEPT_END;
         if (PH_LIKELY(is_done)) {
+            *top = (ph_kept_piece){ rx, slab };
+            mine->pieces->tops[granules] = top + 1;
             ph_tags_unmark(tags, granule);
-            kept->at[kept->count++] = (ph_kept_piece){ rx, slab };
         }
     }
     ph_front_leave_fast(mine);

@@ -123,9 +123,8 @@ static void give_to_slab(ph_pieces *pieces, ph_slab *slab, unsigned granule, uns
 static void give_kept(const pageheap_exec *code, ph_pieces *pieces, unsigned granules, uint32_t keep,
                       ph_slab **closed)
 {
-    ph_kept_pieces *kept = &pieces->kept[granules];
-    while (kept->count > keep) {
-        ph_kept_piece piece = kept->at[--kept->count];
+    while (pieces->tops[granules] > &pieces->kept[granules][1 + keep]) {
+        ph_kept_piece piece = *--pieces->tops[granules];
         give_to_slab(pieces, piece.slab, ph_slab_granule(code, piece.rx), granules, closed);
     }
 }
@@ -138,10 +137,9 @@ static void keep_piece(const pageheap_exec *code, ph_pieces *pieces, ph_slab *sl
         give_to_slab(pieces, slab, ph_slab_granule(code, rx), granules, closed);
         return;
     }
-    ph_kept_pieces *kept = &pieces->kept[granules];
-    if (kept->count == PH_KEPT_EACH)
+    if (pieces->tops[granules]->rx == PH_KEPT_END)
         give_kept(code, pieces, granules, PH_KEPT_EACH / 2, closed);
-    kept->at[kept->count++] = (ph_kept_piece){ rx, slab };
+    *pieces->tops[granules]++ = (ph_kept_piece){ rx, slab };
 }
 
 /* Sequentially consistent, as is the clearing of `pending` before it. */
@@ -219,6 +217,10 @@ static ph_pieces *pieces_of(pageheap_exec *code, ph_front *mine)
     if (pieces == NULL)
         return NULL;
     ph_fetch_add_relaxed(&code->heap->metadata_bytes, sizeof *pieces);
+    for (unsigned granules = 0; granules <= PH_KEPT_GRANULES_MAX; granules++) {
+        pieces->tops[granules] = &pieces->kept[granules][1];
+        pieces->kept[granules][1 + PH_KEPT_EACH].rx = PH_KEPT_END;
+    }
     ph_front_enter(mine);
     mine->pieces = pieces;
     ph_front_leave(mine);
@@ -242,11 +244,9 @@ static bool cut(const pageheap_exec *code, ph_pieces *pieces, unsigned granules,
     ph_slab *slab = slab_of_block(block);
     unsigned taken = ph_block_take_many(block, granules, count, starts, &clean);
     ph_index_update(&pieces->index, block);
-    for (unsigned i = taken; i-- > 1;) {
-        ph_kept_pieces *kept = &pieces->kept[granules];
-        kept->at[kept->count++] =
+    for (unsigned i = taken; i-- > 1;)
+        *pieces->tops[granules]++ =
             (ph_kept_piece){ piece_address(code, slab, starts[i] & PH_START_MASK), slab };
-    }
     *ret_piece = (ph_kept_piece){ piece_address(code, slab, starts[0] & PH_START_MASK), slab };
     return true;
 }
@@ -257,10 +257,10 @@ static bool take(pageheap_exec *code, ph_front *mine, unsigned granules, ph_kept
     ph_slab *closed = NULL;
     ph_front_enter(mine);
     collect(mine, &closed);
-    ph_kept_pieces *kept = granules <= PH_KEPT_GRANULES_MAX ? &mine->pieces->kept[granules] : NULL;
-    bool is_taken = kept != NULL && kept->count != 0;
+    ph_kept_piece **top = granules <= PH_KEPT_GRANULES_MAX ? &mine->pieces->tops[granules] : NULL;
+    bool is_taken = top != NULL && (*top)[-1].rx != 0;
     if (is_taken)
-        *ret_piece = kept->at[--kept->count];
+        *ret_piece = *--*top;
     else
         is_taken = cut(code, mine->pieces, granules, ret_piece);
     if (is_taken)
@@ -291,7 +291,7 @@ int ph_piece_alloc(pageheap_exec *code, unsigned granules, ph_kept_piece *ret_pi
 static bool is_piece(const ph_slab *slab, unsigned granule, size_t granules)
 {
     if (granules - 1 < 64)
-        return ph_tags_is_run(&slab->tags[granule / 64], granule, granules);
+        return ph_tags_have_run(slab->tags, granule, granules);
     return ph_block_live_pages(&slab->block, granule) == granules;
 }
 

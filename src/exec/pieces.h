@@ -10,7 +10,7 @@
  * P1  A slab's record stays with its place for good: who looks at it late sees no other slab's.  `owner` is
  *     NULL while the place is no slab.
  * P2  The slab's pages are one live run of the heap while `owner` is not NULL.
- * P3  `kept` holds pieces of the front's own slabs, used, their marks clear, full of traps.
+ * P3  What is kept are pieces of the front's own slabs, used, their marks clear, full of traps.
  * P4  Granules that are not live hold traps, and their `written` bit is clear.
  */
 #ifndef PH_EXEC_PIECES_H
@@ -25,7 +25,7 @@
 
 typedef struct ph_slab {
     ph_block block; /* first, so that a block's address is its slab's; its `number` means nothing */
-    ph_block_tags tags[PH_BLOCK_WORDS + 1]; /* one more is read by ph_tags_is_run */
+    ph_block_tags tags[PH_BLOCK_WORDS];
     _Atomic uint64_t written[PH_BLOCK_WORDS], executed[PH_BLOCK_WORDS];
     uintptr_t rx;                /* set once */
     _Atomic(ph_front *) owner;   /* the owner's lock to change, or nobody can know it yet */
@@ -37,18 +37,16 @@ typedef struct ph_kept_piece {
     ph_slab *slab;
 } ph_kept_piece;
 
-typedef struct ph_kept_pieces {
-    uint64_t count;
-    ph_kept_piece at[PH_KEPT_EACH];
-} ph_kept_pieces;
-
-/* A front's: front held. */
+/* A front's: front held.  Pieces of one length stand between a floor (rx 0) and an end, as in a magazine; the
+ * top is behind the newest. */
 typedef struct ph_pieces {
     ph_slab *slabs;
     _Atomic(ph_block *) pending; /* slabs with remote bits; any thread pushes */
-    ph_kept_pieces kept[PH_KEPT_GRANULES_MAX + 1];
+    ph_kept_piece *tops[PH_KEPT_GRANULES_MAX + 1];
+    ph_kept_piece kept[PH_KEPT_GRANULES_MAX + 1][1 + PH_KEPT_EACH + 1];
     ph_index index;
 } ph_pieces;
+#define PH_KEPT_END UINTPTR_MAX
 
 /* The slab at this address of the heap, NULL if there is none. */
 static inline ph_slab *ph_slab_at(const pageheap_exec *code, uintptr_t rx)

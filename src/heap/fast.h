@@ -30,6 +30,13 @@ static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags_at(ph_window *window, uintpt
     return (ph_block_tags *)((uintptr_t)window->tags + offset_bytes);
 }
 
+/* The next of the block's; its first, if these are the last. */
+static PH_ALWAYS_INLINE const ph_block_tags *ph_fast_tags_after(const ph_block_tags *tags)
+{
+    uintptr_t at = (uintptr_t)tags; /* a block's lie at a multiple of their size */
+    return (const ph_block_tags *)(at ^ (((at + sizeof *tags) ^ at) & (PH_BLOCK_WORDS * sizeof *tags - 1)));
+}
+
 /* As ph_front_try_enter, but only if there is nothing at all to attend to, and this is the heap that the
  * calling thread used last.  Any pointer may be asked about: it is compared, not followed. */
 static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, ph_front **ret_front)
@@ -125,24 +132,26 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
-/* The tags of a run of this front's of up to 64 pages; NULL if there is no such run. */
-static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags(const ph_front *front, uintptr_t page, size_t pages)
+/* True if there is such a run of this front's, of up to 64 pages: its tags. */
+static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
+                                          ph_block_tags **ret_tags)
 {
     if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
-        return NULL;
+        return false;
     ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
     if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
-        return NULL;
-    ph_block_tags *tags = ph_fast_tags_at(window, page);
-    return PH_LIKELY(ph_tags_is_run(tags, page, pages)) ? tags : NULL;
+        return false;
+    *ret_tags = ph_fast_tags_at(window, page);
+    return ph_tags_is_run(*ret_tags, ph_fast_tags_after(*ret_tags), page, pages);
 }
 
 /* Any other run. */
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
     uintptr_t page = ph_fast_page(address);
-    ph_block_tags *tags = ph_fast_tags(front, page, pages);
-    return PH_LIKELY(tags != NULL) && ph_fast_keep(front, tags, address, page, pages);
+    ph_block_tags *tags;
+    return PH_LIKELY(ph_fast_find(front, page, pages, &tags)) &&
+           ph_fast_keep(front, tags, address, page, pages);
 }
 
 /* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.

@@ -34,7 +34,7 @@ struct ph_front; /* who owns blocks: heap/front.h */
 
 typedef struct ph_window {
     _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
-    ph_block_tags tags[PH_WINDOW_TAGS + PH_BLOCK_WORDS]; /* one more is read by ph_tags_is_run */
+    ph_block_tags tags[PH_WINDOW_TAGS] PH_ALIGNED(PH_BLOCK_WORDS * sizeof(ph_block_tags));
     /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  Their
      * records and not the runs' own, because those are there for ever (W1). */
     _Atomic(ph_block *) enters, leaves;

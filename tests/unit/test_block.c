@@ -18,7 +18,7 @@
 
 typedef struct trial {
     ph_block block;
-    ph_block_tags tags[PH_BLOCK_WORDS + 1]; /* one of the next block */
+    ph_block_tags tags[PH_BLOCK_WORDS];
     unsigned pages;
     uint32_t owner[PH_BLOCK_PAGES_MAX + 1];
     uint32_t next_owner;
@@ -133,13 +133,12 @@ static void do_give(trial *t)
     assert_true(ph_block_is_marked(&t->block, (unsigned)first));
     assert_int_equal(ph_block_run_pages(&t->block, (unsigned)first), pages);
     assert_int_equal(ph_block_run_start(&t->block, (unsigned)first + pages - 1), first);
-    const ph_block_tags *tags = &t->tags[first / 64];
-    assert_int_equal(ph_tags_is_run(tags, (unsigned)first, pages), pages <= 64);
-    assert_false(ph_tags_is_run(tags, (unsigned)first, pages + 1));
-    assert_false(ph_tags_is_run(tags, (unsigned)first, pages - 1));
-    assert_false(ph_tags_is_run(tags, (unsigned)first, pages + 64));
+    assert_int_equal(ph_tags_have_run(t->tags, (unsigned)first, pages), pages <= 64);
+    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages + 1));
+    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages - 1));
+    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages + 64));
     if (pages > 1)
-        assert_false(ph_tags_is_run(&t->tags[(first + 1) / 64], (unsigned)first + 1, pages - 1));
+        assert_false(ph_tags_have_run(t->tags, (unsigned)first + 1, pages - 1));
     assert_true(ph_block_unmark(&t->block, (unsigned)first, dice_below(&t->d, 2)));
     ph_block_give(&t->block, (unsigned)first, pages, clean);
     for (unsigned p = 0; p < pages; p++)
@@ -197,7 +196,6 @@ static void walk(unsigned page_log2, unsigned steps)
     t.d = dice_new();
     t.pages = 1u << (PH_BLOCK_LOG2 - page_log2);
     t.next_owner = OWNER_FIRST;
-    memset(&t.tags[PH_BLOCK_WORDS], 0xff, sizeof t.tags[0]);
     ph_block_init(&t.block, t.tags, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
     assert_int_equal(ph_block_base(&t.block), (uintptr_t)7 << PH_BLOCK_LOG2);
     for (unsigned p = 0; p < t.pages; p++)

@@ -150,7 +150,7 @@ static void try_frees(const model *m)
         for (unsigned pages = 0; pages <= PAGES + 1; pages++) {
             bool exact = begins && run_length(m, first) == pages;
             assert_int_equal(begins && ph_block_run_pages(&built, first) == pages, exact);
-            assert_int_equal(ph_tags_is_run(built.tags, first, pages), exact);
+            assert_int_equal(ph_tags_have_run(built.tags, first, pages), exact);
         }
         if (!begins)
             continue;

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* crew.h -- threads that do the same work, each on its own, and how much of it all do together. */
+#ifndef PH_BENCH_CREW_H
+#define PH_BENCH_CREW_H
+
+#include "harness.h"
+#include "workload.h"
+
+/* The work of one thread.  What `begin` returns is its own. */
+struct crew_job {
+    void *(*begin)(const struct workload_run *run, uint64_t seed); /* NULL if there is no memory */
+    bool (*work)(void *state, size_t ops);                         /* false if memory ran out */
+    void (*end)(void *state);
+};
+
+/* Operations per nanosecond of so many threads together; 0 if memory ran out. */
+double crew_throughput(const struct crew_job *job, const struct workload_run *run, unsigned threads,
+                       uint64_t budget_ns);
+
+/* That of the workload's threads over that of `base_threads`.  0, or -1 if memory ran out. */
+int crew_compare(const struct crew_job *job, const struct workload_run *run, unsigned base_threads,
+                 uint64_t budget_ns, double *ret_ratio);
+
+#endif
