@@ -62,9 +62,9 @@ void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
 }
 
 /* See how high the heap stands: at every tick with one front, at each 32n-th of a thread with n of them.  The
- * sum reads what other threads write, and each of them then waits for its line to come back: at every tick, two
- * threads were 1.4 times as fast as one, and at each 8n-th 6 % slower than now.  A heap that grows is looked
- * at as it grows. */
+ * sum reads what other threads write, and each of them then waits for its line to come back: at every tick,
+ * two threads were 1.4 times as fast as one, and at each 8n-th 6 % slower than now.  A heap that grows is
+ * looked at as it grows. */
 #define SAMPLE_TICKS 32
 
 static void sample(pageheap *heap, const ph_front *own)
