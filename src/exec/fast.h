@@ -94,7 +94,8 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_sl
     bool is_done = false;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
         return false;
-    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine && ph_tags_have_run(slab->tags, granule, granules)) &&
+    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
+                  ph_tags_is_run(tags, tags + 1, granule, granules)) &&
         !ph_fast_needs_fill(code, slab->written, granule, granules, rx)) {
         ph_kept_piece *top = mine->pieces->tops[granules];
         is_done = top->rx != PH_KEPT_END;
