@@ -25,7 +25,8 @@ static uintptr_t next_mapped(const pageheap_exec *code, uintptr_t rx)
     return rx;
 }
 
-/* The pages that hold memory, and no others: to read one that does not would give it some. */
+/* The pages that hold memory, and no others: to read one that does not would give it some.  Without guards
+ * all do, since all are full of traps from the moment that their block is mapped. */
 static void copy_block(const pageheap_exec *code, uintptr_t rx, uintptr_t to)
 {
     const ph_block *block = ph_block_of_ours(rx);
@@ -33,9 +34,9 @@ static void copy_block(const pageheap_exec *code, uintptr_t rx, uintptr_t to)
     bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
     size_t page_bytes = (size_t)1 << code->page_log2;
     const char *from = ph_code_rw(code, rx);
-    unsigned pages = is_long ? ph_large_pages_in(block) : ph_block_pages(block);
+    unsigned pages = is_long && code->uses_guards ? ph_large_pages_in(block) : ph_block_pages(block);
     for (unsigned page = 0; page < pages; page++) {
-        if (is_long || !ph_block_is_clean(block, page))
+        if (is_long || !code->uses_guards || !ph_block_is_clean(block, page))
             ph_os_copy((char *)to + page * page_bytes, from + page * page_bytes, page_bytes);
     }
 }

@@ -258,6 +258,7 @@ void ph_front_relimit(pageheap *heap, ph_front *own)
     uint64_t all = fallen + sums.peak_pages + SLACK_PAGES;
     uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;
     uint64_t mine = ph_max_u64(all > others ? all - others : 0, SLACK_PAGES);
+    mine = ph_min_u64(mine, PH_TALLY_FREE / 2); /* what the tally has room for */
     own->cache_limit_pages = mine;
     if (kept > mine)
         drain_front(own, own, mine - mine / 4);

@@ -60,7 +60,7 @@ typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
     _Atomic uint32_t busy;      /* owner writes */
     _Atomic uint32_t attention; /* why the hot path must not be taken; zero most of the time */
-    _Atomic uintptr_t open_for; /* whose calls may take it: the heap, or by F7 nobody, which is this front */
+    _Atomic uintptr_t open_for; /* whose calls may take it: the heap's address, or by F7 nobody's */
     _Atomic uintptr_t hot_run;  /* 0 if there is none */
     _Atomic uint64_t hot_pages; /* its length, not part of the tally; PH_HOT_OUT while it is live */
     _Atomic uint64_t tally; /* pages in the magazines, and frees since the last tick: PH_TALLY_FREE each */
@@ -129,7 +129,7 @@ typedef struct ph_front {
 /* F7: something is to be attended to from now on.  No call has the address of a front for its heap's. */
 static inline void ph_front_close(ph_front *front)
 {
-    ph_store_relaxed(&front->open_for, (uintptr_t)front);
+    ph_store_relaxed(&front->open_for, (uintptr_t)front + 1); /* a heap gone may have had its address */
 }
 
 /* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
@@ -270,7 +270,12 @@ static inline void ph_front_forget_hot(ph_front *front)
 /* One more allocation. */
 static inline void ph_front_count_alloc(ph_front *front)
 {
-    ph_store_relaxed(&front->calls_left, ph_load_relaxed(&front->calls_left) - 1);
+    int32_t left = ph_load_relaxed(&front->calls_left);
+    if (PH_UNLIKELY(left == INT32_MIN)) { /* splits, and calls of others, come without ticks */
+        ph_bump_relaxed(&front->ticked_calls, UINT64_C(1) << 31);
+        left = 0;
+    }
+    ph_store_relaxed(&front->calls_left, left - 1);
 }
 
 /* The same at the end of the hot path, which is left.  True if it is time for a tick. */
@@ -289,7 +294,7 @@ static inline bool ph_front_is_tick_due(const ph_front *front)
 
 static inline uint64_t ph_front_alloc_calls(const ph_front *front)
 {
-    int64_t since = PH_TICK_CALLS - ph_load_relaxed(&front->calls_left);
+    int64_t since = PH_TICK_CALLS - (int64_t)ph_load_relaxed(&front->calls_left);
     return ph_load_relaxed(&front->ticked_calls) + (uint64_t)since;
 }
 
@@ -298,21 +303,31 @@ static inline uint64_t ph_front_cached_pages(const ph_front *front)
     return ph_load_relaxed(&front->tally) % PH_TALLY_FREE;
 }
 
-static inline void ph_front_count_free(ph_front *front)
-{
-    ph_bump_relaxed(&front->tally, PH_TALLY_FREE);
-}
-
 static inline uint64_t ph_front_free_calls(const ph_front *front)
 {
     return ph_load_relaxed(&front->ticked_frees) + ph_load_relaxed(&front->tally) / PH_TALLY_FREE;
 }
 
+/* The tally's frees go elsewhere while there is room for more (front held).  Rarely: who looks on meanwhile
+ * sees them twice. */
+static inline void ph_front_carry_frees(ph_front *front)
+{
+    if (PH_LIKELY(ph_load_relaxed(&front->tally) >> 63 == 0))
+        return;
+    ph_store_relaxed(&front->ticked_frees, ph_front_free_calls(front));
+    ph_store_relaxed(&front->tally, ph_front_cached_pages(front));
+}
+
+static inline void ph_front_count_free(ph_front *front)
+{
+    ph_bump_relaxed(&front->tally, PH_TALLY_FREE);
+    ph_front_carry_frees(front);
+}
+
 /* Count PH_TICK_CALLS allocations anew (front held). */
 static inline void ph_front_tick_done(ph_front *front)
 {
-    ph_store_relaxed(&front->ticked_frees, ph_front_free_calls(front));
-    ph_store_relaxed(&front->tally, ph_front_cached_pages(front));
+    ph_front_carry_frees(front);
     ph_store_relaxed(&front->ticked_calls, ph_front_alloc_calls(front));
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }

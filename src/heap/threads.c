@@ -79,26 +79,48 @@ static void leave_front(ph_front *front)
     ph_mutex_unlock(&front->lock);
 }
 
+/* Who destroys their heaps frees them (registry held). */
+static void let_go_of_homes(ph_thread *table)
+{
+    for (uint64_t slot = 0; slot <= table->mask; slot++) {
+        if (table->entries[slot].front != NULL)
+            table->entries[slot].front->home = NULL;
+    }
+}
+
+static void free_spare_fronts(ph_front *spare)
+{
+    for (ph_front *next; spare != NULL; spare = next) {
+        next = spare->next;
+        ph_meta_free(spare, sizeof *spare);
+    }
+}
+
+static uint64_t count_alive(const ph_thread *table)
+{
+    uint64_t count = 0;
+    ph_registry_lock();
+    for (uint64_t slot = 0; table != NULL && slot <= table->mask; slot++)
+        count += ph_heap_id_is_alive(table->entries[slot].heap_id);
+    ph_registry_unlock();
+    return count;
+}
+
 static void leave_fronts(void *value)
 {
     ph_thread *table = value;
     thread_table = NULL; /* a later destructor that allocates begins anew */
     ph_thread_last = (ph_thread_entry){ 0, &nobodys_front };
     ph_registry_lock(); /* no heap is destroyed meanwhile */
+    /* All of them first: a front that served two heaps stands there twice, and once left it is another's. */
+    let_go_of_homes(table);
     for (uint64_t slot = 0; slot <= table->mask; slot++) {
-        ph_front *front = table->entries[slot].front;
-        if (front == NULL)
-            continue;
-        front->home = NULL; /* of one whose heap is just being destroyed, too */
         if (ph_heap_id_is_alive(table->entries[slot].heap_id))
-            leave_front(front);
+            leave_front(table->entries[slot].front);
     }
     ph_front *spare = table->home->spares;
     ph_registry_unlock();
-    for (ph_front *next; spare != NULL; spare = next) {
-        next = spare->next;
-        ph_meta_free(spare, sizeof *spare);
-    }
+    free_spare_fronts(spare);
     ph_meta_free(table->home, sizeof *table->home);
     ph_meta_free(table, table_bytes(table->mask + 1));
 }
@@ -110,7 +132,8 @@ static ph_thread *table_with_room(void)
     if (old != NULL && (old->count + 1) * 2 <= old->mask + 1)
         return old;
     uint64_t entries = TABLE_ENTRIES_MIN;
-    while (old != NULL && entries < (old->count + 1) * 4)
+    uint64_t alive = count_alive(old);
+    while (entries < (alive + 1) * 4)
         entries *= 2;
     ph_thread *table = ph_meta_alloc(table_bytes(entries));
     ph_home *home = old != NULL ? old->home : ph_meta_alloc(sizeof *home);
@@ -124,11 +147,19 @@ static ph_thread *table_with_room(void)
     table->mask = entries - 1;
     table->home = home;
     ph_registry_lock();
+    if (old != NULL)
+        let_go_of_homes(old); /* those that are left out may not be home yet */
     for (uint64_t slot = 0; old != NULL && slot <= old->mask; slot++) {
-        if (ph_heap_id_is_alive(old->entries[slot].heap_id))
-            table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
+        if (!ph_heap_id_is_alive(old->entries[slot].heap_id))
+            continue;
+        old->entries[slot].front->home = home;
+        table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
     }
+    ph_front *spares = home->spares;
+    home->spares = NULL;
     ph_registry_unlock();
+    ph_thread_last = (ph_thread_entry){ 0, &nobodys_front }; /* it may be one of those */
+    free_spare_fronts(spares);
     thread_table = table;
     if (old != NULL)
         ph_meta_free(old, table_bytes(old->mask + 1));
@@ -174,7 +205,9 @@ static void front_init(ph_front *front, pageheap *heap)
     uint32_t attention = ph_os_facts_now.has_barrier ? 0 : PH_FENCED;
     attention |= heap->page_log2 == PH_PAGE_LOG2_MIN ? 0 : PH_ODD_PAGES;
     ph_store_relaxed(&front->attention, attention);
-    ph_store_relaxed(&front->open_for, attention == 0 ? (uintptr_t)heap : (uintptr_t)front);
+    ph_front_close(front);
+    if (attention == 0)
+        ph_store_relaxed(&front->open_for, (uintptr_t)heap);
     for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
         front->tops[pages] = PH_NO_RUNS;
     ph_front_forget_hot(front);

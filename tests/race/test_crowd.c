@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "heap/heap.h"
 
 #define THREADS 64u
 #define STEPS   (20000u / CREW_SHARE)
@@ -147,6 +148,93 @@ static size_t resident_bytes(void)
     return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void *use_and_end(void *of)
+{
+    pageheap *heap = *(pageheap **)of;
+    EXPECT(pageheap_free(heap, pageheap_alloc(heap, 1, 0), 1) == 0);
+    return NULL;
+}
+
+/* What a thread takes over from one that has ended comes home when its heap ends, and does not pile up. */
+static void fronts_that_are_taken_over_do_not_pile_up(void **state)
+{
+    (void)state;
+    size_t before_bytes = 0;
+    for (unsigned turn = 1; turn <= 2000 / CREW_SHARE; turn++) {
+        pageheap *heap = pageheap_create(NULL);
+        assert_non_null(heap);
+        crew_run(use_and_end, &heap, 0, 1);
+        assert_int_equal(pageheap_free(heap, pageheap_alloc(heap, 1, 0), 1), 0);
+        assert_int_equal(pageheap_destroy(heap), 0);
+        if (turn == 100)
+            before_bytes = resident_bytes();
+    }
+    if (CREW_SHARE == 1)
+        assert_in_range(resident_bytes(), 0, before_bytes + (4 << 20));
+}
+
+/* A thread uses a heap, then others until its table is made anew, and ends, all while the first heap is being
+ * destroyed: its front of that heap must not go to a home that is no more. */
+#define MORE_HEAPS 12u
+
+static struct {
+    pageheap *first, *more[MORE_HEAPS];
+    ph_front *front;
+    int (*real_unmap)(void *base, size_t bytes);
+    atomic_uint step; /* 1: the heap is used; 2: its end has begun; 3: the thread has ended */
+} farewell;
+
+static void farewell_await(unsigned step)
+{
+    for (unsigned round = 0; atomic_load(&farewell.step) < step; round++)
+        crew_wait(round);
+}
+
+static int unmap_slowly(void *base, size_t bytes)
+{
+    unsigned used = 1;
+    if (atomic_compare_exchange_strong(&farewell.step, &used, 2))
+        farewell_await(3);
+    return farewell.real_unmap(base, bytes);
+}
+
+static void *use_many_and_end(void *of)
+{
+    (void)use_and_end(&farewell.first);
+    farewell.front = ph_front_mine(farewell.first);
+    atomic_store(&farewell.step, 1);
+    farewell_await(2);
+    for (unsigned i = 0; i < MORE_HEAPS; i++)
+        (void)use_and_end(&farewell.more[i]);
+    return of;
+}
+
+static void *destroy_first(void *of)
+{
+    EXPECT(pageheap_destroy(farewell.first) == 0);
+    return of;
+}
+
+static void a_thread_ends_while_its_heap_does(void **state)
+{
+    (void)state;
+    pthread_t user, destroyer;
+    farewell.first = pageheap_create(NULL);
+    create_heaps(farewell.more, MORE_HEAPS);
+    farewell.real_unmap = ph_os.unmap;
+    assert_int_equal(pthread_create(&user, NULL, use_many_and_end, NULL), 0);
+    farewell_await(1);
+    ph_os.unmap = unmap_slowly;
+    assert_int_equal(pthread_create(&destroyer, NULL, destroy_first, NULL), 0);
+    assert_int_equal(pthread_join(user, NULL), 0);
+    assert_null(farewell.front->home);
+    atomic_store(&farewell.step, 3);
+    assert_int_equal(pthread_join(destroyer, NULL), 0);
+    ph_os.unmap = farewell.real_unmap;
+    for (unsigned i = 0; i < MORE_HEAPS; i++)
+        crew_end(farewell.more[i]);
+}
+
 static void heaps_end_before_their_threads(void **state)
 {
     (void)state;
@@ -180,7 +268,9 @@ static void heaps_end_before_their_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heaps_end_before_their_threads), /* first: it looks at what the process takes */
+        cmocka_unit_test(heaps_end_before_their_threads), /* the first two look at what the process takes */
+        cmocka_unit_test(fronts_that_are_taken_over_do_not_pile_up),
+        cmocka_unit_test(a_thread_ends_while_its_heap_does),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(many_heaps),
         cmocka_unit_test(one_thread_uses_very_many_heaps),
