@@ -130,7 +130,7 @@ static void in_child(void *of)
         REQUIRE(fault_pc - (uintptr_t)target <= TRAP_PC_SLACK);
     }
     /* Fresh ones, of pages that nobody used before the fork, too. */
-    for (unsigned n = 0; n < 20 && pageheap_exec_alloc(g->heap, 3000 << n % 6, &span) == 0; n++) {
+    for (unsigned n = 0; n < 20 && pageheap_exec_alloc(g->heap, (size_t)3000 << n % 6, &span) == 0; n++) {
         REQUIRE(fault_of(code_jump, (char *)span.rx + 1000) != 0);
         REQUIRE(fault_pc - (uintptr_t)span.rx - 1000 <= TRAP_PC_SLACK);
     }
