@@ -63,10 +63,10 @@ typedef struct ph_front {
     _Atomic uintptr_t open_for; /* whose calls may take it: the heap's address, or by F7 nobody's */
     _Atomic uintptr_t hot_run;  /* 0 if there is none */
     _Atomic uint64_t hot_pages; /* its length, not part of the tally; PH_HOT_OUT while it is live */
-    _Atomic uint64_t tally; /* pages in the magazines, and frees since the last tick: PH_TALLY_FREE each */
-    _Atomic int32_t calls_left;    /* allocations until the next tick; below 0 if it is late */
-    uint32_t page_log2;            /* set once */
-    uint64_t cache_limit_pages;    /* for ph_front_cached_pages + large_cached_pages */
+    _Atomic uint64_t tally;     /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
+    _Atomic int32_t calls_left; /* allocations until the next tick; below 0 if it is late */
+    uint32_t page_log2;         /* set once */
+    uint64_t cache_limit_pages; /* for ph_front_cached_pages + large_cached_pages */
     _Atomic uint64_t ticked_calls; /* allocations up to the last tick */
 
     /* -- held front, unless noted -- */
@@ -82,7 +82,7 @@ typedef struct ph_front {
     _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
     _Atomic uint64_t remote_free_calls, remote_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
-    _Atomic uint64_t ticked_frees;    /* frees up to the last tick */
+    _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
     _Atomic uint64_t failed_allocs;   /* owner */
     _Atomic uint64_t foreign_events;  /* times it became shared; its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
@@ -126,10 +126,10 @@ typedef struct ph_front {
 
 /* ---- holding a front ------------------------------------------------------------------- */
 
-/* F7: something is to be attended to from now on.  No call has the address of a front for its heap's. */
+/* F7: something is to be attended to from now on.  No heap has an odd address. */
 static inline void ph_front_close(ph_front *front)
 {
-    ph_store_relaxed(&front->open_for, (uintptr_t)front + 1); /* a heap gone may have had its address */
+    ph_store_relaxed(&front->open_for, (uintptr_t)front + 1);
 }
 
 /* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
@@ -305,7 +305,7 @@ static inline uint64_t ph_front_cached_pages(const ph_front *front)
 
 static inline uint64_t ph_front_free_calls(const ph_front *front)
 {
-    return ph_load_relaxed(&front->ticked_frees) + ph_load_relaxed(&front->tally) / PH_TALLY_FREE;
+    return ph_load_relaxed(&front->carried_frees) + ph_load_relaxed(&front->tally) / PH_TALLY_FREE;
 }
 
 /* The tally's frees go elsewhere while there is room for more (front held).  Rarely: who looks on meanwhile
@@ -314,7 +314,7 @@ static inline void ph_front_carry_frees(ph_front *front)
 {
     if (PH_LIKELY(ph_load_relaxed(&front->tally) >> 63 == 0))
         return;
-    ph_store_relaxed(&front->ticked_frees, ph_front_free_calls(front));
+    ph_store_relaxed(&front->carried_frees, ph_front_free_calls(front));
     ph_store_relaxed(&front->tally, ph_front_cached_pages(front));
 }
 

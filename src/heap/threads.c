@@ -21,7 +21,7 @@ typedef struct ph_home {
     ph_front *spares; /* registry */
 } ph_home;
 
-static ph_front nobodys_front = { .open_for = (uintptr_t)&nobodys_front };
+static ph_front nobodys_front = { .open_for = (uintptr_t)&nobodys_front }; /* no heap lies there */
 static PH_THREAD_LOCAL ph_thread *thread_table;
 PH_THREAD_LOCAL ph_thread_entry ph_thread_last = { 0, &nobodys_front };
 
