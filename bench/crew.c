@@ -37,14 +37,15 @@ static void *work(void *argument)
 {
     struct worker *worker = argument;
     struct crew *crew = worker->crew;
-    void *state = crew->job->begin(crew->run, worker->seed);
+    void *state = resident_array(crew->job->state_bytes);
+    bool ready = state != NULL && crew->job->begin(state, crew->run, worker->seed);
     size_t ops = 0;
 
-    if (state == NULL)
+    if (!ready)
         atomic_store(&crew->out_of_memory, true);
     pthread_barrier_wait(&crew->gate);
     while (!atomic_load_explicit(&crew->stop, memory_order_relaxed)) {
-        if (state == NULL || !crew->job->work(state, CHUNK_OPS)) {
+        if (!ready || !crew->job->work(state, CHUNK_OPS)) {
             atomic_store(&crew->out_of_memory, true);
             break;
         }
@@ -52,8 +53,10 @@ static void *work(void *argument)
         atomic_store_explicit(&worker->ops, ops, memory_order_relaxed);
     }
     pthread_barrier_wait(&crew->gate);
-    if (state != NULL)
+    if (state != NULL) {
         crew->job->end(state);
+        resident_array_unmap(state, crew->job->state_bytes);
+    }
     return NULL;
 }
 

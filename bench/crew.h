@@ -6,11 +6,12 @@
 #include "harness.h"
 #include "workload.h"
 
-/* The work of one thread.  What `begin` returns is its own. */
+/* The work of one thread, whose state is its own and zero at first. */
 struct crew_job {
-    void *(*begin)(const struct workload_run *run, uint64_t seed); /* NULL if there is no memory */
-    bool (*work)(void *state, size_t ops);                         /* false if memory ran out */
-    void (*end)(void *state);
+    size_t state_bytes;
+    bool (*begin)(void *state, const struct workload_run *run, uint64_t seed); /* false if memory ran out */
+    bool (*work)(void *state, size_t ops);                                     /* the same */
+    void (*end)(void *state); /* also after a begin that failed */
 };
 
 /* Operations per nanosecond of so many threads together; 0 if memory ran out. */

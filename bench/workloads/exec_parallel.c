@@ -34,31 +34,25 @@ static void end_churn(void *state)
 
     while (churner->table.count != 0)
         exec_table_drop(&churner->table, churner->table.count - 1);
-    resident_array_unmap(churner, sizeof *churner);
 }
 
-static void *begin_churn(const struct workload_run *run, uint64_t seed)
+static bool begin_churn(void *state, const struct workload_run *run, uint64_t seed)
 {
-    struct churner *churner = resident_array(sizeof *churner);
+    struct churner *churner = state;
     size_t live = run->workload->live_runs;
 
-    if (churner == NULL)
-        return NULL;
     churner->rng = rng_seeded(seed);
     churner->bytes_max = run->workload->bytes_max;
     bool is_ready = exec_table_create(&churner->table, exec_peer_of(run->peer), live) == 0;
     while (is_ready && churner->table.count < live)
         is_ready =
             exec_table_add(&churner->table, rng_between(&churner->rng, CHURN_BYTES_MIN, churner->bytes_max));
-    if (is_ready && churn(churner, 2 * live))
-        return churner;
-    end_churn(churner);
-    return NULL;
+    return is_ready && churn(churner, 2 * live);
 }
 
 int workload_exec_scaling(const struct workload_run *run, double *ret_values)
 {
-    static const struct crew_job job = { begin_churn, churn, end_churn };
+    static const struct crew_job job = { sizeof(struct churner), begin_churn, churn, end_churn };
 
     if (!exec_peer_can(exec_peer_of(run->peer), run->workload->bytes_max, false))
         return 0;

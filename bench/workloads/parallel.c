@@ -35,26 +35,21 @@ static void end_churn(void *state)
 
     while (churner->table.count != 0)
         live_table_drop(&churner->table, churner->table.count - 1);
-    resident_array_unmap(churner, sizeof *churner);
 }
 
-static void *begin_churn(const struct workload_run *run, uint64_t seed)
+static bool begin_churn(void *state, const struct workload_run *run, uint64_t seed)
 {
-    struct churner *churner = resident_array(sizeof *churner);
+    struct churner *churner = state;
     size_t live = run->workload->live_runs;
 
-    if (churner == NULL)
-        return NULL;
     churner->rng = rng_seeded(seed);
     churner->pages_max = run->workload->pages_max;
-    if (live_table_create(&churner->table, run->peer, live) == 0 &&
-        live_table_fill(&churner->table, &churner->rng, live, churner->pages_max) && churn(churner, 2 * live))
-        return churner;
-    end_churn(churner);
-    return NULL;
+    return live_table_create(&churner->table, run->peer, live) == 0 &&
+           live_table_fill(&churner->table, &churner->rng, live, churner->pages_max) &&
+           churn(churner, 2 * live);
 }
 
-static const struct crew_job churn_job = { begin_churn, churn, end_churn };
+static const struct crew_job churn_job = { sizeof(struct churner), begin_churn, churn, end_churn };
 
 int workload_parallel_churn(const struct workload_run *run, double *ret_values)
 {
