@@ -365,9 +365,34 @@ static void free_inside_a_large_page_by_another_thread(void **state)
     assert_int_equal(pageheap_destroy(l.heap), 0);
 }
 
+/* Runs of 60 pages side by side lie across the words of their block's tags: no other length will do. */
+static void no_length_but_its_own(void **state)
+{
+    (void)state;
+    enum { RUNS = 17, PAGES = 60 };
+    void *runs[RUNS];
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    for (size_t pages = 1; pages <= 130; pages++) { /* so that there is room to keep any */
+        assert_int_equal(pageheap_alloc_many(heap, pages, 0, runs, 2), 2);
+        assert_int_equal(pageheap_free_many(heap, runs, pages, 2), 2);
+    }
+    assert_int_equal(pageheap_alloc_many(heap, PAGES, 0, runs, RUNS), RUNS);
+    for (unsigned i = 0; i < RUNS; i++) {
+        for (size_t pages = 1; pages <= 130; pages++) {
+            if (pages != PAGES)
+                assert_int_equal(pageheap_free(heap, runs[i], pages), PAGEHEAP_EBADRUN);
+        }
+    }
+    assert_int_equal(pageheap_free_many(heap, runs, PAGES, RUNS), RUNS);
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_length_but_its_own),
         cmocka_unit_test(bad_frees_by_the_same_thread),
         cmocka_unit_test(bad_frees_by_another_thread),
         cmocka_unit_test(bad_frees_by_two_at_once),
