@@ -295,6 +295,9 @@ void ph_heap_drain_all(pageheap *heap)
         ph_front_shed_empty(front);
     }
     ph_fronts_unlock_all(heap);
+    ph_front_lock(&heap->special);
+    ph_front_shed_empty(&heap->special);
+    ph_front_unlock(&heap->special);
 }
 
 bool ph_heap_charge(pageheap *heap, uint64_t pages)

@@ -56,6 +56,12 @@ struct pageheap;
 /* A look at the clock and at the heap's balance comes with each PH_TICK_CALLS-th allocation. */
 #define PH_TICK_CALLS 64
 
+/* Where a front takes its blocks, apart from others: a stretch (stretch.h) by address.  None if 0. */
+typedef struct ph_apart {
+    uintptr_t base;
+    uint32_t blocks;
+} ph_apart;
+
 typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
     _Atomic uint32_t busy;      /* owner writes */
@@ -93,6 +99,7 @@ typedef struct ph_front {
     _Atomic uint64_t grown_pages; /* clean pages taken since the last look at the balance; owner resets it */
     _Atomic uint64_t block_count; /* read by anyone */
     uint64_t empty_blocks;
+    ph_apart apart; /* owner */
     ph_block *dirty_first, *dirty_last;
     uint64_t magazines_bytes;
     ph_kept *spares[PH_MAGAZINE_KINDS]; /* empty magazines, by their floors' `below` */
@@ -332,8 +339,14 @@ static inline void ph_front_tick_done(ph_front *front)
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 
+/* Make spares of a fresh record of PH_META_PAGE_BYTES. */
+void ph_front_add_spares(ph_front *front, unsigned kind, ph_kept *page);
+
 /* Make spares of the magazines of one length; what they hold is forgotten. */
 void ph_front_strip(ph_front *front, unsigned pages);
+
+/* For destroy: all magazines are spares, and their records go. */
+void ph_front_free_spares(ph_front *front);
 
 /* Give runs back to their blocks until at most `keep_pages` are cached. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages);

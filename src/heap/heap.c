@@ -133,17 +133,6 @@ static void unlink_heap(pageheap *heap)
     ph_registry_unlock();
 }
 
-static void free_spares(ph_front *front)
-{
-    for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++) {
-        ph_kept *below;
-        for (ph_kept *spare = front->spares[kind]; spare != NULL; spare = below) {
-            below = spare->below;
-            ph_meta_free(spare, ph_magazine_bytes(kind));
-        }
-    }
-}
-
 static void free_fronts(pageheap *heap)
 {
     ph_front *front = ph_load_acquire(&heap->fronts);
@@ -151,7 +140,7 @@ static void free_fronts(pageheap *heap)
         ph_front *next = front->next;
         for (unsigned pages = 1; pages <= heap->block_pages; pages++)
             ph_front_strip(front, pages);
-        free_spares(front);
+        ph_front_free_spares(front);
         ph_front_dismiss(front);
         front = next;
     }

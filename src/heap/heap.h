@@ -19,11 +19,12 @@
 #define PH_HEAP_HEAP_H
 
 #include "heap/front.h"
+#include "heap/stretch.h"
 #include "pageheap/pageheap.h"
 
 /* A reservation, cut into blocks.
- *   G1  untaken: bit b is set while block b is nobody's; beyond `blocks` no bit is set
- *   G2  dirty is a subset of untaken: blocks that still hold memory
+ *   G1  map.untaken: bit b is set while block b is nobody's; beyond `blocks` no bit is set
+ *   G2  map.dirty is a subset of untaken: blocks that still hold memory
  *   G3  blocks [0, committed_blocks) are USED, the others RESERVED; a record is valid in the former only
  */
 typedef struct ph_region {
@@ -31,8 +32,7 @@ typedef struct ph_region {
     uintptr_t base;            /* set once */
     uint32_t blocks;           /* set once */
     uint32_t committed_blocks; /* grow_turn and heap's lock to change, either to read */
-    uint64_t untaken[PH_BLOCK_WORDS];
-    uint64_t dirty[PH_BLOCK_WORDS];
+    ph_stretch_map map;        /* heap's lock */
 } ph_region;
 
 /* A run longer than a region: mapped alone, registered all the same. */
@@ -161,6 +161,10 @@ bool ph_heap_id_is_alive(uint64_t id);
 /* Take `blocks` adjacent blocks at a multiple of `align_blocks`; the address of the first, or 0.
  * *ret_clean says whether all of them read zero.  Makes system calls: hold nothing. */
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
+
+/* Take one block, as far as possible out of *apart, or out of another stretch that becomes *apart.  As
+ * ph_pool_take. */
+uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, bool *ret_clean);
 
 /* Take the block at `base`, if it is nobody's and lies, or can come to lie, in a region.  As ph_pool_take. */
 bool ph_pool_take_at(pageheap *heap, uintptr_t base);

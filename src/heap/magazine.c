@@ -10,6 +10,7 @@
 #include "heap/heap.h"
 
 #include "base/assert.h"
+#include "map/meta.h"
 
 /* The most pages and runs that one miss fetches. */
 #define REFILL_PAGES_MAX 128
@@ -32,6 +33,38 @@ void ph_front_strip(ph_front *front, unsigned pages)
         front->spares[kind] = magazine;
     }
     front->tops[pages] = PH_NO_RUNS;
+}
+
+/* A page of records is one front's alone: where threads have magazines side by side, they slow each other
+ * down without ever touching the same one (map/meta.h). */
+void ph_front_add_spares(ph_front *front, unsigned kind, ph_kept *page)
+{
+    size_t step = ph_magazine_bytes(kind) / sizeof *page;
+    for (size_t at = PH_META_PAGE_BYTES / sizeof *page; at != 0;) {
+        at -= step;
+        page[at].below = front->spares[kind];
+        front->spares[kind] = &page[at];
+    }
+    front->magazines_bytes += PH_META_PAGE_BYTES;
+}
+
+void ph_front_free_spares(ph_front *front)
+{
+    ph_kept *first_of_pages = NULL; /* freed last: the others are still to be walked over */
+    ph_kept *below;
+    for (unsigned kind = 0; kind < PH_MAGAZINE_KINDS; kind++) {
+        for (ph_kept *spare = front->spares[kind]; spare != NULL; spare = below) {
+            below = spare->below;
+            if ((uintptr_t)spare % PH_META_PAGE_BYTES == 0) {
+                spare->below = first_of_pages;
+                first_of_pages = spare;
+            }
+        }
+    }
+    for (ph_kept *page = first_of_pages; page != NULL; page = below) {
+        below = page->below;
+        ph_meta_free(page, PH_META_PAGE_BYTES);
+    }
 }
 
 static unsigned refill_slot(unsigned pages)

@@ -4,6 +4,7 @@
  * A region is reserved whole and made usable from the bottom, in steps that double, so that address space,
  * not memory and not commit charge, is what a new heap takes.  Blocks are handed out lowest first, those
  * that still hold memory before those that do not.
+ * One of several threads that has a few blocks takes more of them apart (stretch.h).
  */
 #include "heap/heap.h"
 
@@ -11,6 +12,7 @@
 
 #include "base/assert.h"
 #include "block/runsearch.h"
+#include "heap/stretch.h"
 #include "map/meta.h"
 
 /* The most blocks made usable beyond what is asked for: 64 MiB of address space. */
@@ -38,6 +40,15 @@ static uintptr_t block_address(const ph_region *region, unsigned b)
     return region->base + (uint64_t)b * PH_BLOCK_BYTES;
 }
 
+/* The region that holds `base`, or NULL (heap's lock held). */
+static ph_region *region_of(pageheap *heap, uintptr_t base)
+{
+    ph_region *region = heap->regions;
+    while (region != NULL && base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
+        region = region->next;
+    return region;
+}
+
 /* The record says: the heap's, and nobody's. */
 static void become_empty(pageheap *heap, ph_block *block)
 {
@@ -45,22 +56,37 @@ static void become_empty(pageheap *heap, ph_block *block)
     ph_store_release(ph_owner_of(block), &heap->special); /* pairs with the acquire in ph_run_free */
 }
 
-/* ---- taking (heap's lock held) --------------------------------------------------------- */
+/* ---- taking (heap's lock held, but for claim_anywhere) --------------------------------- */
+
+/* What somebody wants: adjacent blocks, or one block apart from those of others. */
+typedef struct wish {
+    unsigned blocks, align_blocks;
+    ph_apart *apart; /* NULL, or where the last ones came from: claim_anywhere changes it */
+} wish;
 
 static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_blocks)
 {
     if (blocks > region->blocks)
         return PH_NO_RUN;
     if (blocks == 1 && align_blocks == 1) {
-        int dirty = ph_runsearch_first(region->dirty, PH_BLOCK_WORDS, 0, 1);
+        int dirty = ph_runsearch_first(region->map.dirty, PH_BLOCK_WORDS, 0, 1);
         if (dirty != PH_NO_RUN)
             return dirty;
     }
     if (align_blocks > 1) {
         unsigned first = (unsigned)((0 - region->base / PH_BLOCK_BYTES) % align_blocks);
-        return ph_runsearch_stepped(region->untaken, PH_BLOCK_WORDS, first, align_blocks, blocks);
+        return ph_runsearch_stepped(region->map.untaken, PH_BLOCK_WORDS, first, align_blocks, blocks);
     }
-    return ph_runsearch_first(region->untaken, PH_BLOCK_WORDS, 0, blocks);
+    return ph_runsearch_first(region->map.untaken, PH_BLOCK_WORDS, 0, blocks);
+}
+
+/* The part of it that lies in this region. */
+static ph_stretch stretch_in(const ph_region *region, const ph_apart *apart)
+{
+    uint64_t offset = apart->base - region->base;
+    if (offset >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
+        return (ph_stretch){ 0, 0 };
+    return (ph_stretch){ (uint32_t)(offset / PH_BLOCK_BYTES), apart->blocks };
 }
 
 /* The blocks change hands: out of the pool's numbers.  True if all of them are clean, or, where that counts
@@ -69,13 +95,13 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
 {
     uint64_t dirty_pages = 0;
     for (unsigned b = first; b < first + blocks; b++) {
-        if (!bit_is_set(region->dirty, b))
+        if (!bit_is_set(region->map.dirty, b))
             continue;
         const ph_block *block = ph_block_of_ours(block_address(region, b));
         dirty_pages += (uint64_t)block->unused_pages - block->clean_pages;
     }
-    bits_clear(region->untaken, first, blocks);
-    bits_clear(region->dirty, first, blocks);
+    bits_clear(region->map.untaken, first, blocks);
+    bits_clear(region->map.dirty, first, blocks);
     if (dirty_pages != 0)
         ph_fetch_sub_relaxed(&heap->pool_dirty_pages, dirty_pages);
     return dirty_pages <= (heap->backing->mixed_is_clean ? (uint64_t)blocks * heap->block_pages - 1 : 0);
@@ -88,20 +114,45 @@ typedef struct place {
     bool is_clean;
 } place;
 
-/* Find and claim.  With `ready` only blocks that are usable count. */
-static bool claim_anywhere(pageheap *heap, unsigned blocks, unsigned align_blocks, bool ready,
-                           place *ret_place)
+/* The one who took blocks from *apart has taken one from this stretch. */
+static void move_apart(pageheap *heap, ph_apart *apart, ph_region *region, ph_stretch stretch)
 {
-    for (ph_region *region = heap->regions; region != NULL; region = region->next) {
-        int first = find_blocks(region, blocks, align_blocks);
-        if (first == PH_NO_RUN || (ready && (unsigned)first + blocks > region->committed_blocks))
+    ph_region *left = region_of(heap, apart->base);
+    if (left != NULL)
+        ph_stretch_keep(&left->map, stretch_in(left, apart), false);
+    ph_stretch_keep(&region->map, stretch, true);
+    *apart = (ph_apart){ block_address(region, stretch.first), stretch.blocks };
+}
+
+/* *ret_stretch is the one that they are out of, if that matters. */
+static int find_wanted(const ph_region *region, const wish *wanted, ph_stretch *ret_stretch)
+{
+    *ret_stretch = (ph_stretch){ 0, 0 };
+    if (wanted->apart == NULL)
+        return find_blocks(region, wanted->blocks, wanted->align_blocks);
+    *ret_stretch = stretch_in(region, wanted->apart);
+    return ph_stretch_pick(&region->map, region->committed_blocks, ret_stretch);
+}
+
+/* Find and claim.  With `ready` only blocks that are usable count. */
+static bool claim_anywhere(pageheap *heap, const wish *wanted, bool ready, place *ret_place)
+{
+    bool found = false;
+    ph_mutex_lock(&heap->lock);
+    for (ph_region *region = heap->regions; region != NULL && !found; region = region->next) {
+        ph_stretch stretch;
+        int first = find_wanted(region, wanted, &stretch);
+        if (first == PH_NO_RUN || (ready && (unsigned)first + wanted->blocks > region->committed_blocks))
             continue;
+        if (stretch.blocks != 0)
+            move_apart(heap, wanted->apart, region, stretch);
         ret_place->region = region;
         ret_place->first = (unsigned)first;
-        ret_place->is_clean = claim(heap, region, (unsigned)first, blocks);
-        return true;
+        ret_place->is_clean = claim(heap, region, (unsigned)first, wanted->blocks);
+        found = true;
     }
-    return false;
+    ph_mutex_unlock(&heap->lock);
+    return found;
 }
 
 /* Blocks come back into the pool's numbers (heap's lock held). */
@@ -112,10 +163,10 @@ static void put_back(pageheap *heap, ph_region *region, unsigned first, unsigned
         const ph_block *block = ph_block_of_ours(block_address(region, b));
         unsigned dirty = (unsigned)block->unused_pages - block->clean_pages;
         if (dirty != 0)
-            bits_set(region->dirty, b, 1);
+            bits_set(region->map.dirty, b, 1);
         dirty_pages += dirty;
     }
-    bits_set(region->untaken, first, blocks);
+    bits_set(region->map.untaken, first, blocks);
     if (dirty_pages != 0)
         ph_fetch_add_relaxed(&heap->pool_dirty_pages, dirty_pages);
 }
@@ -207,7 +258,7 @@ static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
     advise_huge_pages(heap, base, bytes);
     region->base = base;
     region->blocks = (uint32_t)(bytes / PH_BLOCK_BYTES);
-    bits_set(region->untaken, 0, region->blocks);
+    bits_set(region->map.untaken, 0, region->blocks);
     ph_fetch_add_relaxed(&heap->reserved_bytes, bytes);
     ph_fetch_add_relaxed(&heap->region_count, 1);
     ph_mutex_lock(&heap->lock);
@@ -225,13 +276,31 @@ undo_record:
 
 /* ---- the calls ------------------------------------------------------------------------- */
 
-/* From what is there, without a system call; the address of the first, or 0. */
-static uintptr_t take_ready(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
+/* From the regions that there are, and then from a new one: but to be apart is not worth one (grow_turn
+ * held). */
+static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
+{
+    /* Whoever had the turn before us may have made what we need. */
+    if (!claim_anywhere(heap, wanted, false, ret_place) &&
+        (wanted->apart != NULL || add_region(heap, wanted->blocks, wanted->align_blocks) != 0 ||
+         !claim_anywhere(heap, wanted, false, ret_place)))
+        return false;
+    if (commit_up_to(heap, ret_place->region, ret_place->first + wanted->blocks) == 0)
+        return true;
+    unclaim(heap, ret_place, wanted->blocks);
+    return false;
+}
+
+/* The address of the first, or 0. */
+static uintptr_t take(pageheap *heap, const wish *wanted, bool *ret_clean)
 {
     place where;
-    ph_mutex_lock(&heap->lock);
-    bool found = claim_anywhere(heap, blocks, align_blocks, true, &where);
-    ph_mutex_unlock(&heap->lock);
+    bool found = claim_anywhere(heap, wanted, true, &where);
+    if (!found) {
+        ph_mutex_lock(&heap->grow_turn);
+        found = claim_growing(heap, wanted, &where);
+        ph_mutex_unlock(&heap->grow_turn);
+    }
     if (!found)
         return 0;
     *ret_clean = where.is_clean;
@@ -240,39 +309,15 @@ static uintptr_t take_ready(pageheap *heap, unsigned blocks, unsigned align_bloc
 
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
 {
-    uintptr_t base = take_ready(heap, blocks, align_blocks, ret_clean);
-    if (base != 0)
-        return base;
-    place where;
-    ph_mutex_lock(&heap->grow_turn);
-    for (unsigned attempt = 0; base == 0 && attempt < 2; attempt++) {
-        /* Whoever had the turn before us may have made what we need. */
-        ph_mutex_lock(&heap->lock);
-        bool found = claim_anywhere(heap, blocks, align_blocks, false, &where);
-        ph_mutex_unlock(&heap->lock);
-        if (!found) {
-            if (attempt != 0 || add_region(heap, blocks, align_blocks) != 0)
-                break;
-            continue;
-        }
-        if (commit_up_to(heap, where.region, where.first + blocks) != 0) {
-            unclaim(heap, &where, blocks);
-            break;
-        }
-        *ret_clean = where.is_clean;
-        base = block_address(where.region, where.first);
-    }
-    ph_mutex_unlock(&heap->grow_turn);
-    return base;
+    const wish wanted = { .blocks = blocks, .align_blocks = align_blocks };
+    return take(heap, &wanted, ret_clean);
 }
 
-/* The region that holds `base`, or NULL (heap's lock held). */
-static ph_region *region_of(pageheap *heap, uintptr_t base)
+uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, bool *ret_clean)
 {
-    ph_region *region = heap->regions;
-    while (region != NULL && base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
-        region = region->next;
-    return region;
+    const wish wanted = { .blocks = 1, .align_blocks = 1, .apart = apart };
+    uintptr_t base = take(heap, &wanted, ret_clean);
+    return base != 0 ? base : ph_pool_take(heap, 1, 1, ret_clean);
 }
 
 /* 1: claimed.  0: somebody has it.  -1: no region holds it. */
@@ -283,7 +328,7 @@ static int claim_at(pageheap *heap, uintptr_t base, place *ret_place)
     int result = region == NULL ? -1 : 0;
     if (region != NULL) {
         unsigned b = (unsigned)((base - region->base) / PH_BLOCK_BYTES);
-        result = bit_is_set(region->untaken, b);
+        result = bit_is_set(region->map.untaken, b);
         if (result != 0)
             *ret_place = (place){ region, b, claim(heap, region, b, 1) };
     }
@@ -330,10 +375,10 @@ static unsigned claim_dirty(pageheap *heap, uint64_t pages, place *ret_place)
     unsigned blocks = 0;
     ph_mutex_lock(&heap->lock);
     for (ph_region *region = heap->regions; region != NULL && blocks == 0; region = region->next) {
-        int first = ph_runsearch_first(region->dirty, PH_BLOCK_WORDS, 0, 1);
+        int first = ph_runsearch_first(region->map.dirty, PH_BLOCK_WORDS, 0, 1);
         if (first == PH_NO_RUN)
             continue;
-        blocks = ph_runsearch_upward(region->dirty, PH_BLOCK_WORDS, (unsigned)first);
+        blocks = ph_runsearch_upward(region->map.dirty, PH_BLOCK_WORDS, (unsigned)first);
         blocks = (unsigned)ph_min_u64(blocks, wanted);
         ret_place->region = region;
         ret_place->first = (unsigned)first;
@@ -375,7 +420,7 @@ static ph_region *unlink_unused_region(pageheap *heap)
 {
     ph_mutex_lock(&heap->lock);
     ph_region **link = &heap->regions;
-    while (*link != NULL && ph_runsearch_upward((*link)->untaken, PH_BLOCK_WORDS, 0) < (*link)->blocks)
+    while (*link != NULL && ph_runsearch_upward((*link)->map.untaken, PH_BLOCK_WORDS, 0) < (*link)->blocks)
         link = &(*link)->next;
     ph_region *region = *link;
     if (region != NULL) {

@@ -4,9 +4,10 @@
 
 #include "map/meta.h"
 
-/* Records for magazines, fetched a few at a time because fetching may make a system call. */
-#define SPARES_AT_A_TIME    4
 #define MAGAZINES_BYTES_MIN (UINT64_C(64) << 10)
+
+/* A thread that has this many blocks takes the next ones apart from those of other threads. */
+#define APART_BLOCKS_MIN 4
 
 /* Records cost 17 to 21 bytes a kept run: allow them in proportion to the heap, 0.04 bytes a page. */
 static uint64_t magazines_bytes_allowed(const ph_front *front)
@@ -28,18 +29,13 @@ static void restock(pageheap *heap, ph_front *front, unsigned pages)
     unsigned kind = ph_magazine_kind(pages);
     if (!wants_spares(front, kind))
         return;
-    ph_kept *fresh[SPARES_AT_A_TIME];
-    unsigned count = 0;
-    while (count < SPARES_AT_A_TIME && (fresh[count] = ph_meta_alloc(ph_magazine_bytes(kind))) != NULL)
-        count++;
+    ph_kept *fresh = ph_meta_alloc(PH_META_PAGE_BYTES);
+    if (fresh == NULL)
+        return;
     ph_front_enter(front);
-    for (unsigned i = 0; i < count; i++) {
-        fresh[i]->below = front->spares[kind];
-        front->spares[kind] = fresh[i];
-    }
-    front->magazines_bytes += count * ph_magazine_bytes(kind);
+    ph_front_add_spares(front, kind, fresh);
     ph_front_leave(front);
-    ph_fetch_add_relaxed(&heap->metadata_bytes, count * ph_magazine_bytes(kind));
+    ph_fetch_add_relaxed(&heap->metadata_bytes, PH_META_PAGE_BYTES);
 }
 
 /* ---- alloc ----------------------------------------------------------------------------- */
@@ -92,10 +88,13 @@ static bool inherit_block(pageheap *heap, ph_front *mine, unsigned pages)
 /* Get the front a block with room for `pages`. */
 static bool supply(pageheap *heap, ph_front *front, unsigned pages)
 {
-    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
+    bool is_alone = ph_load_relaxed(&heap->front_count) <= 1;
+    if (!is_alone && inherit_block(heap, front, pages))
         return true;
     bool clean;
-    uintptr_t base = ph_pool_take(heap, 1, 1, &clean);
+    bool is_small = ph_load_relaxed(&front->block_count) < APART_BLOCKS_MIN;
+    uintptr_t base = is_alone || is_small ? ph_pool_take(heap, 1, 1, &clean)
+                                          : ph_pool_take_apart(heap, &front->apart, &clean);
     if (base == 0)
         return false;
     ph_front_enter(front);

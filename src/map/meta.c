@@ -3,7 +3,9 @@
  *
  * Invariants  A1  a record of class c has 64 << c bytes and stays of that class for ever
  *             A2  [next, end) is unused, zero, and belongs to the newest chunk
- * The rest of a chunk that a larger request could not use is abandoned: at most one record a chunk.
+ *             A3  a record of PH_META_PAGE_BYTES or more begins at a multiple of it, and so does `end`
+ * Small records are cut from the chunk's beginning, large ones from its end.  The rest of a chunk that a
+ * larger request could not use is abandoned: at most one record a chunk.
  */
 #include "map/meta.h"
 
@@ -45,9 +47,13 @@ static void *take_record(unsigned c, size_t *ret_dirty_bytes)
     }
     if (arena.end - arena.next < CLASS_BYTES(c))
         return NULL;
+    *ret_dirty_bytes = 0;
+    if (CLASS_BYTES(c) >= PH_META_PAGE_BYTES) {
+        arena.end -= CLASS_BYTES(c);
+        return (void *)arena.end;
+    }
     void *fresh = (void *)arena.next;
     arena.next += CLASS_BYTES(c);
-    *ret_dirty_bytes = 0;
     return fresh;
 }
 

@@ -12,6 +12,11 @@
 
 #include "os/mutex.h"
 
+/* Records of this size and more begin at a multiple of it.  What one thread alone writes, and often, belongs
+ * into such a record: processors fetch ahead within these bounds, and so take from each other what they
+ * never ask for. */
+#define PH_META_PAGE_BYTES ((size_t)4096)
+
 /* A zeroed record of `bytes`, aligned to a cache line; NULL if the system refuses memory. */
 void *ph_meta_alloc(size_t bytes);
 

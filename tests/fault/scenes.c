@@ -284,6 +284,29 @@ static void new_threads(stage *s)
         run_thread(s, alloc_in_thread);
 }
 
+static void alloc_blocks(stage *s)
+{
+    for (unsigned i = 0; i < 6; i++)
+        stage_alloc(s, 512, 0);
+}
+
+static void *alloc_blocks_in_thread(void *stage_of)
+{
+    alloc_blocks(stage_of);
+    return NULL;
+}
+
+/* Growing leaves room for other threads' blocks: that is refused too. */
+static void threads_apart(stage *s)
+{
+    open_plain(s);
+    alloc_blocks(s);
+    run_thread(s, alloc_blocks_in_thread);
+    alloc_blocks(s);
+    stage_free_some(s, 2);
+    alloc_blocks(s);
+}
+
 static void hand_off(stage *s)
 {
     open_cramped(s);
@@ -359,6 +382,7 @@ const scene scenes[] = {
     { "many at once", many_at_once },
     { "splits", splits },
     { "new threads", new_threads },
+    { "threads apart", threads_apart },
     { "hand-off", hand_off },
     { "orphaned blocks", orphaned_blocks },
     { "deep caches", deep_caches },

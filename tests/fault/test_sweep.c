@@ -79,6 +79,7 @@ static void require_nothing_kept(stage *s)
     REQUIRE(stats.unused_bytes == 0);
     if (stats.live_runs == 0) {
         REQUIRE(stats.in_use_bytes == 0);
+        REQUIRE(stats.reserved_bytes == 0 || fake_os_faults_of(FAKE_UNMAP) != 0);
         REQUIRE(s->has_lost_heap || fake_os_left_resident_bytes() == 0);
     }
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* stretch.h -- which block a thread takes, so that the blocks of several threads lie apart.
+ *
+ * A processor fetches ahead not only what is used but also what lies near, within 4 KiB.  Where two threads'
+ * blocks lie in turn, so do the tags of these, and the processors take them from each other all the time,
+ * though no thread touches the other's.  The tags of 32 blocks fill such a piece of memory: so a thread has,
+ * as far as possible, 32 adjacent blocks to itself, or 16, or 8: a stretch.
+ */
+#ifndef PH_HEAP_STRETCH_H
+#define PH_HEAP_STRETCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/units.h"
+
+#define PH_STRETCH_BLOCKS_MIN 8
+#define PH_STRETCH_BLOCKS_MAX 32
+
+/* Blocks of a region: `blocks` of them from a multiple of that on; none if 0. */
+typedef struct ph_stretch {
+    uint32_t first, blocks;
+} ph_stretch;
+
+/* A region's blocks. */
+typedef struct ph_stretch_map {
+    uint64_t untaken[PH_BLOCK_WORDS]; /* nobody's */
+    uint64_t dirty[PH_BLOCK_WORDS];   /* those of them that still hold memory */
+    uint64_t kept[PH_BLOCK_WORDS];    /* in somebody's stretch: others take them only where they must */
+} ph_stretch_map;
+
+/* The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart; in this order:
+ *
+ *     a dirty block of *stretch; or of another stretch of which nobody has a block, and that nobody keeps
+ *     any block of *stretch
+ *     any dirty block
+ *     one of another stretch, as above: below block `usable`, and then beyond
+ *
+ * Where it is of another stretch, that becomes *stretch, and is the caller's to keep. */
+int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, ph_stretch *stretch);
+
+/* Somebody keeps it from now on, or nobody. */
+void ph_stretch_keep(ph_stretch_map *map, ph_stretch stretch, bool is_kept);
+
+#endif
