@@ -235,6 +235,105 @@ static void a_thread_ends_while_its_heap_does(void **state)
         crew_end(farewell.more[i]);
 }
 
+/* A front that served two heaps stands twice in its thread's table.  That thread ends, has left the front, and
+ * is held up; another thread takes the front over, and it must stay that one's. */
+static struct {
+    pageheap *first, *second, *third, *heirs;
+    ph_front *front;
+    int (*real_barrier)(void);
+    _Atomic unsigned step;
+} legacy;
+
+static void legacy_await(unsigned step)
+{
+    for (unsigned round = 0; atomic_load(&legacy.step) < step; round++)
+        crew_wait(round);
+}
+
+static void *serve_two_heaps(void *of)
+{
+    (void)use_and_end(&legacy.first);
+    atomic_store(&legacy.step, 1);
+    legacy_await(2); /* the first heap is gone */
+    (void)use_and_end(&legacy.second);
+    (void)use_and_end(&legacy.third);
+    legacy.front = ph_front_mine(legacy.second);
+    atomic_store(&legacy.step, 3);
+    legacy_await(4); /* the front of the third heap is held */
+    return of;
+}
+
+static void *take_over(void *of)
+{
+    (void)use_and_end(&legacy.heirs);
+    legacy_await(4);
+    for (unsigned round = 0; ph_load_relaxed(&legacy.front->has_owner) != 0; round++)
+        crew_wait(round);
+    (void)use_and_end(&legacy.second);
+    EXPECT(ph_front_mine(legacy.second) == legacy.front);
+    atomic_store(&legacy.step, 5);
+    legacy_await(6);
+    EXPECT(legacy.front->home != NULL);
+    return of;
+}
+
+static int hold_until_taken_over(void)
+{
+    unsigned ready = 3;
+    if (atomic_compare_exchange_strong(&legacy.step, &ready, 4))
+        legacy_await(5);
+    return legacy.real_barrier();
+}
+
+static void *trim_third(void *of)
+{
+    pageheap_trim(legacy.third, 0);
+    return of;
+}
+
+/* The one in whose table the two that come after it stand before it. */
+static pageheap *create_last_in_table(void)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        pageheap *heap = pageheap_create(NULL);
+        assert_non_null(heap);
+        if (ph_load_relaxed(&heap->id) % 16 == 15)
+            return heap;
+        assert_int_equal(pageheap_destroy(heap), 0);
+    }
+    return NULL;
+}
+
+static void a_front_of_two_heaps_is_its_new_threads(void **state)
+{
+    (void)state;
+    pthread_t server, heir, trimmer;
+    if (!ph_os_facts_now.has_barrier)
+        skip();
+    legacy.heirs = pageheap_create(NULL);
+    legacy.first = create_last_in_table();
+    assert_non_null(legacy.first);
+    assert_int_equal(pthread_create(&server, NULL, serve_two_heaps, NULL), 0);
+    legacy_await(1);
+    assert_int_equal(pageheap_destroy(legacy.first), 0);
+    legacy.second = pageheap_create(NULL);
+    legacy.third = pageheap_create(NULL);
+    atomic_store(&legacy.step, 2);
+    legacy_await(3);
+    legacy.real_barrier = ph_os.barrier;
+    ph_os.barrier = hold_until_taken_over;
+    assert_int_equal(pthread_create(&heir, NULL, take_over, NULL), 0);
+    assert_int_equal(pthread_create(&trimmer, NULL, trim_third, NULL), 0);
+    assert_int_equal(pthread_join(server, NULL), 0);
+    atomic_store(&legacy.step, 6);
+    assert_int_equal(pthread_join(heir, NULL), 0);
+    assert_int_equal(pthread_join(trimmer, NULL), 0);
+    ph_os.barrier = legacy.real_barrier;
+    crew_end(legacy.second);
+    crew_end(legacy.third);
+    crew_end(legacy.heirs);
+}
+
 static void heaps_end_before_their_threads(void **state)
 {
     (void)state;
@@ -271,6 +370,7 @@ int main(void)
         cmocka_unit_test(heaps_end_before_their_threads), /* the first two look at what the process takes */
         cmocka_unit_test(fronts_that_are_taken_over_do_not_pile_up),
         cmocka_unit_test(a_thread_ends_while_its_heap_does),
+        cmocka_unit_test(a_front_of_two_heaps_is_its_new_threads),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(many_heaps),
         cmocka_unit_test(one_thread_uses_very_many_heaps),
