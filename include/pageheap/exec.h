@@ -25,8 +25,9 @@
  *           has been written; that is known of pageheap_exec_write, _begin_write and _publish, and of
  *           whatever was written at the span's first bytes.  Who writes through `rw` elsewhere in a span and
  *           publishes nothing calls _begin_write.
- * Errors    A function that returns int returns 0 or a negative code of pageheap.h; pageheap_exec_create
- *           returns NULL and sets errno.  A refused call has changed nothing.  errno is untouched otherwise.
+ * Errors    A function that returns int returns 0 or a negative code of pageheap.h; pageheap_exec_create and
+ *           _begin_write return NULL and set errno.  A refused call has changed nothing.  errno is untouched
+ *           otherwise.
  * Misuse    A free or shrink names its span exactly or is refused, whatever the address: freed already, in
  *           the middle of a span, its rw address, another heap's, nobody's.
  * Fork      See PAGEHEAP_EXEC_FORK_*.  A child may always run what was there when it was forked.

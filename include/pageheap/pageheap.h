@@ -52,7 +52,7 @@ typedef struct pageheap pageheap; /* a heap; opaque */
 #define PAGEHEAP_EBADRUN  (-3) /* the address is ours, but is not exactly one live run of that size */
 #define PAGEHEAP_ENOMEM   (-4) /* the system or the heap's limit refuses more memory */
 #define PAGEHEAP_ERANGE   (-5) /* the size or address is beyond what can exist */
-#define PAGEHEAP_EACCES   (-6) /* the system refuses this protection or this lock; no call answers this yet */
+#define PAGEHEAP_EACCES   (-6) /* the heap may not be changed: sealed, or a parent's (pageheap/exec.h) */
 #define PAGEHEAP_EBUSY    (-7) /* the object is in use in a way that forbids the call */
 
 /* The text of a code, in English, never NULL, never to be freed. */

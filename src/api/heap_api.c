@@ -25,7 +25,7 @@ int pageheap_destroy(pageheap *heap)
 {
     if (!ph_heap_is_valid(heap))
         return PAGEHEAP_EINVAL;
-    if (heap == ph_load_acquire(&default_heap))
+    if (heap == ph_load_acquire(&default_heap)) /* pairs with pageheap_default's */
         return PAGEHEAP_EBUSY;
     ph_heap_destroy(heap);
     return 0;
@@ -33,7 +33,7 @@ int pageheap_destroy(pageheap *heap)
 
 pageheap *pageheap_default(void)
 {
-    pageheap *heap = ph_load_acquire(&default_heap); /* pairs with the exchange below */
+    pageheap *heap = ph_load_acquire(&default_heap); /* pairs with the compare-and-swap below */
     if (PH_LIKELY(heap != NULL))
         return heap;
     pageheap *fresh = pageheap_create(NULL);
@@ -101,7 +101,7 @@ const char *pageheap_strerror(int code)
     case PAGEHEAP_ERANGE:
         return "size or address out of range";
     case PAGEHEAP_EACCES:
-        return "refused by the system";
+        return "the heap may not be changed by this process";
     case PAGEHEAP_EBUSY:
         return "in use";
     default:

@@ -173,6 +173,12 @@ static int free_poisoned(pageheap *heap, void *run, size_t pages)
     return code;
 }
 
+/* A free is tried in ways that get slower and know more; each does it, or has changed nothing.
+ *
+ *     ph_fast_free   this thread's run of up to 64 pages, with room in its magazine
+ *     free_far       this thread's longer run, or no room; another thread's, if that is shared; a long run
+ *     free_slow      everything, judged anew from the start: a refusal gets its reason here alone
+ */
 static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 {
     int code;
@@ -196,8 +202,6 @@ static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
     return ph_fast_free_long(mine->heap, block, address, pages);
 }
 
-/* What the hot path leaves over: runs of more than 64 pages, those of other threads, and whatever is not so
- * simple. */
 static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
 {
     uintptr_t address = (uintptr_t)run;

@@ -235,8 +235,8 @@ static void a_thread_ends_while_its_heap_does(void **state)
         crew_end(farewell.more[i]);
 }
 
-/* A front that served two heaps stands twice in its thread's table.  That thread ends, has left the front, and
- * is held up; another thread takes the front over, and it must stay that one's. */
+/* A front that served two heaps stands twice in its thread's table.  That thread ends, has left the front,
+ * and is held up; another thread takes the front over, and it must stay that one's. */
 static struct {
     pageheap *first, *second, *third, *heirs;
     ph_front *front;
