@@ -32,7 +32,7 @@ typedef struct tally {
 } tally;
 static tally *told;
 
-#if PH_HAS_ASAN || defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if PH_HAS_ASAN || PH_HAS_TSAN
 #define IS_SANITIZED 1
 #else
 #define IS_SANITIZED 0

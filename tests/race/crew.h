@@ -23,7 +23,7 @@
 #include "pageheap/pageheap.h"
 #include "unit/dice.h"
 
-#if PH_HAS_ASAN || defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if PH_HAS_ASAN || PH_HAS_TSAN
 #define CREW_SHARE 20 /* everything takes so much longer */
 #else
 #define CREW_SHARE 1
