@@ -29,6 +29,15 @@ static inline uint64_t ph_low_mask(unsigned count)
     return count >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << count) - 1;
 }
 
+/* The bits of word `w` that lie in [first, first + count) of a row of words; some do. */
+static inline uint64_t ph_range_in_word(size_t w, size_t first, size_t count)
+{
+    size_t end = first + count;
+    unsigned from = w == first / 64 ? (unsigned)(first % 64) : 0;
+    unsigned to = w == (end - 1) / 64 ? (unsigned)((end - 1) % 64) + 1 : 64;
+    return ph_low_mask(to) & ~ph_low_mask(from);
+}
+
 static inline bool ph_is_power_of_two(uint64_t value)
 {
     return value != 0 && (value & (value - 1)) == 0;

@@ -25,7 +25,7 @@
 
 #include <errno.h>
 
-#include "exec/traps.h"
+#include "exec/bits.h"
 #include "heap/heap.h"
 #include "os/code_os.h"
 #include "pageheap/exec.h"
@@ -142,22 +142,6 @@ static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
     return (rx - code->rx_base) >> code->page_log2;
 }
 
-/* ---- bits, one a page or one a granule: any thread may change its neighbours ---------------- */
-
-/* count > 0 */
-bool ph_bits_any(const _Atomic uint64_t *bits, size_t first, size_t count);
-static PH_ALWAYS_INLINE bool ph_bits_in_word(size_t first, size_t count)
-{
-    return first % 64 + count <= 64;
-}
-/* The same for bits that are in one word. */
-static PH_ALWAYS_INLINE bool ph_bits_any_in_word(const _Atomic uint64_t *bits, size_t first, size_t count)
-{
-    return ((ph_load_relaxed(&bits[first / 64]) >> (first % 64)) & (~UINT64_C(0) >> (64 - count))) != 0;
-}
-void ph_bits_set(_Atomic uint64_t *bits, size_t first, size_t count);
-void ph_bits_clear(_Atomic uint64_t *bits, size_t first, size_t count);
-
 /* ---- place.c ------------------------------------------------------------------------------ */
 
 /* Reserve both views: within reach of `near`, or anywhere if that is 0; less than `bytes` if there is no
@@ -189,7 +173,6 @@ uintptr_t ph_code_take_run(pageheap_exec *code, uint64_t pages, unsigned align_p
 int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx);
 int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages);
 int ph_code_shrink_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages);
-int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
 /* A clean run that was just taken: made ready, or given back.  0 or a public code. */
 int ph_code_finish_clean(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
 static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx)
@@ -200,18 +183,31 @@ static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pa
     return 0;
 }
 
+/* ---- within.c ----------------------------------------------------------------------------- */
+
+/* A run that lies in [lo, hi).  0 or a public code. */
+int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
+
 /* ---- write.c ------------------------------------------------------------------------------ */
+
+#define PH_TRAP_WORDS 2048
+
+/* 16 KiB of traps, to be copied from: what stands where there is no code. */
+extern uint64_t ph_traps[PH_TRAP_WORDS];
 
 /* Copy to a span, fill it with traps: 0 or a negative errno, EACCES once the heap is sealed. */
 int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes);
 int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes);
-/* 0 or a negative errno; _FLIP alone has something to do. */
-int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
-int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
 /* The span, or part of one, holds code from now on; and has run, perhaps. */
 void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
 bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes); /* true if it had been before */
 bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes);
+
+/* ---- flip.c ------------------------------------------------------------------------------- */
+
+/* 0 or a negative errno; _FLIP alone has something to do. */
+int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
 
 /* ---- exec.c ------------------------------------------------------------------------------- */
 

@@ -1,99 +1,99 @@
 /* SPDX-License-Identifier: MIT */
-/* write.c -- pages that are executable or, for a while, writable: the backend that flips them with mprotect.
- *
- * Spans share pages if they are pieces, and several threads may be writing to one page: a count a page tells
- * when the last of them is done.  While it is not 0 nobody can run what is there.
- */
-#include "exec/code.h"
+/* write.c -- our own writes to code memory, of code and of traps, and the marks of where there is code and
+ * where it has run. */
+#include "exec/pieces.h"
 
-static int protect(pageheap_exec *code, size_t first, size_t count, enum ph_access access)
+uint64_t ph_traps[PH_TRAP_WORDS];
+
+/* ---- writes ------------------------------------------------------------------------------- */
+
+/* Between these two a seal waits; after it nobody gets in. */
+static bool begin_inside(pageheap_exec *code)
 {
-    void *base = (void *)(code->rx_base + ((uintptr_t)first << code->page_log2));
-    return ph_code_note(code, ph_code_os.protect(base, count << code->page_log2, access));
+    atomic_fetch_add(&code->writers_inside,
+                     1); /* sequentially consistent, as is the seal's change of state */
+    if (PH_LIKELY(atomic_load(&code->state) != PH_CODE_SEALED))
+        return true;
+    atomic_fetch_sub(&code->writers_inside, 1);
+    return false;
 }
 
-/* Pages of [first, first + count) whose count is `edge`: how many adjacent ones begin at the first. */
-static size_t at_edge(const pageheap_exec *code, size_t first, size_t count, uint16_t edge)
+static void end_inside(pageheap_exec *code)
 {
-    size_t pages = 0;
-    while (pages < count && code->writers[first + pages] == edge)
-        pages++;
-    return pages;
+    atomic_fetch_sub(&code->writers_inside, 1); /* pairs with the seal's load */
 }
 
-static void add_writers(pageheap_exec *code, size_t first, size_t count, int by)
+int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
 {
-    for (size_t i = 0; i < count; i++)
-        code->writers[first + i] = (uint16_t)(code->writers[first + i] + by);
+    if (!begin_inside(code))
+        return -EACCES;
+    int error = ph_code_backend(code)->write(code, rx, from, bytes);
+    end_inside(code);
+    return error;
 }
 
-/* One writer less.  A page that the system will not make executable again stays writable until a later writer
- * of it is done; the first such error is told. */
-static int close_pages(pageheap_exec *code, size_t first, size_t count)
+/* In parts, but pages that have to be made writable are that once. */
+static int fill_parts(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    int error = 0;
-    for (size_t done = 0; done < count;) {
-        size_t pages = at_edge(code, first + done, count - done, 1);
-        int result = pages == 0 ? 0 : protect(code, first + done, pages, PH_ACCESS_RX);
-        error = error == 0 ? result : error;
-        done += pages == 0 ? 1 : pages;
+    int error = ph_code_begin_write(code, rx, bytes);
+    if (error != 0)
+        return error;
+    for (size_t done = 0; done < bytes && error == 0; done += sizeof ph_traps) {
+        size_t part = bytes - done < sizeof ph_traps ? bytes - done : sizeof ph_traps;
+        error = ph_code_backend(code)->write(code, rx + done, ph_traps, part);
     }
-    add_writers(code, first, count, -1);
+    int end_error = ph_code_end_write(code, rx, bytes);
+    return error != 0 ? error : end_error;
+}
+
+int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
+{
+    if (!begin_inside(code))
+        return -EACCES;
+    int error = fill_parts(code, rx, bytes);
+    end_inside(code);
     return error;
 }
 
-/* One writer more, or an error and all as it was. */
-static int open_pages(pageheap_exec *code, size_t first, size_t count)
+/* ---- marks: by the granule in slabs, by the page elsewhere -------------------------------- */
+
+/* Where the bits of these addresses lie. */
+typedef struct bit_range {
+    _Atomic uint64_t *written, *executed;
+    size_t first, count;
+} bit_range;
+
+static bit_range range_of(const pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    size_t done = 0;
-    int error = 0;
-    while (done < count && error == 0) {
-        size_t pages = at_edge(code, first + done, count - done, 0);
-        error = pages == 0 ? 0 : protect(code, first + done, pages, PH_ACCESS_RW);
-        done += error != 0 ? 0 : pages == 0 ? 1 : pages;
-    }
-    add_writers(code, first, done, 1);
-    if (error != 0 && done != 0)
-        (void)close_pages(code, first, done);
-    return error;
+    ph_slab *slab = ph_slab_at(code, rx);
+    uintptr_t base = slab != NULL ? slab->rx : code->rx_base;
+    unsigned log2 = slab != NULL ? code->granule_log2 : code->page_log2;
+    size_t first = (rx - base) >> log2;
+    size_t last = (rx + bytes - 1 - base) >> log2;
+    return (bit_range){ .written = slab != NULL ? slab->written : code->written,
+                        .executed = slab != NULL ? slab->executed : code->executed,
+                        .first = first,
+                        .count = last - first + 1 };
 }
 
-static size_t pages_of(const pageheap_exec *code, uintptr_t rx, size_t bytes, size_t *ret_first)
+void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    *ret_first = ph_code_page(code, rx);
-    return ph_code_page(code, rx + bytes - 1) - *ret_first + 1;
+    if (!code->fills)
+        return;
+    bit_range range = range_of(code, rx, bytes);
+    ph_bits_set(range.written, range.first, range.count);
 }
 
-int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes)
+bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    size_t first;
-    if (code->backend != PAGEHEAP_EXEC_FLIP)
-        return 0;
-    size_t count = pages_of(code, rx, bytes, &first);
-    ph_mutex_lock(&code->write_turn);
-    int error = open_pages(code, first, count);
-    ph_mutex_unlock(&code->write_turn);
-    return error;
+    bit_range range = range_of(code, rx, bytes);
+    return ph_bits_any(range.executed, range.first, range.count);
 }
 
-/* True if all of these pages are being written. */
-static bool are_open(const pageheap_exec *code, size_t first, size_t count)
+bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (code->writers[first + i] == 0)
-            return false;
-    }
-    return true;
-}
-
-int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes)
-{
-    size_t first;
-    if (code->backend != PAGEHEAP_EXEC_FLIP)
-        return 0;
-    size_t count = pages_of(code, rx, bytes, &first);
-    ph_mutex_lock(&code->write_turn);
-    int error = are_open(code, first, count) ? close_pages(code, first, count) : -EINVAL;
-    ph_mutex_unlock(&code->write_turn);
-    return error;
+    bit_range range = range_of(code, rx, bytes);
+    bool before = ph_bits_any(range.executed, range.first, range.count);
+    ph_bits_set(range.executed, range.first, range.count);
+    return before;
 }
