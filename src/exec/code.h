@@ -17,8 +17,9 @@
  *                   clear for all others (heaps that do not fill: for all pages)
  *               C5  slabs[i] is NULL or the record of the i-th slab's place, for good
  *
- * Lock order    map_turn and write_turn come last: who holds one takes no other lock.  They are turns: system
- *               calls are made under them, and only their like wait.
+ * Lock order    map_turn, then write_turn, after all of heap/heap.h's; who holds write_turn takes no other,
+ *               but for a fork, which takes those of every heap.  They are turns: system calls are made under
+ *               them, and only their like wait.
  */
 #ifndef PH_EXEC_CODE_H
 #define PH_EXEC_CODE_H
