@@ -27,49 +27,49 @@ pageheap_exec *pageheap_exec_create(const pageheap_exec_options *options)
     pageheap_exec_options full;
     int saved = errno;
     int error = ph_exec_options_resolve(options, &full);
-    pageheap_exec *heap = error == 0 ? ph_code_create(&full, &error) : NULL;
-    errno = heap == NULL ? -error : saved;
-    return heap;
+    pageheap_exec *exec = error == 0 ? ph_code_create(&full, &error) : NULL;
+    errno = exec == NULL ? -error : saved;
+    return exec;
 }
 
-int pageheap_exec_destroy(pageheap_exec *heap)
+int pageheap_exec_destroy(pageheap_exec *exec)
 {
-    if (!ph_code_exists(heap))
+    if (!ph_code_exists(exec))
         return PAGEHEAP_EINVAL;
-    if (ph_load_relaxed(&heap->state) == PH_CODE_SEALED)
+    if (ph_load_relaxed(&exec->state) == PH_CODE_SEALED)
         return PAGEHEAP_EBUSY;
-    ph_code_destroy(heap);
+    ph_code_destroy(exec);
     return 0;
 }
 
-int pageheap_exec_seal(pageheap_exec *heap)
+int pageheap_exec_seal(pageheap_exec *exec)
 {
-    if (!ph_code_exists(heap))
+    if (!ph_code_exists(exec))
         return PAGEHEAP_EINVAL;
-    int error = ph_code_seal(heap);
+    int error = ph_code_seal(exec);
     return error == 0 ? 0 : error == -EACCES ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
 }
 
-size_t pageheap_exec_trim(pageheap_exec *heap, size_t keep_bytes)
+size_t pageheap_exec_trim(pageheap_exec *exec, size_t keep_bytes)
 {
-    if (!ph_code_is_live(heap))
+    if (!ph_code_is_live(exec))
         return 0;
-    ph_pieces_trim(heap);
-    return (size_t)(ph_heap_trim(heap->heap, keep_bytes >> heap->page_log2) << heap->page_log2);
+    ph_pieces_trim(exec);
+    return (size_t)(ph_heap_trim(exec->heap, keep_bytes >> exec->page_log2) << exec->page_log2);
 }
 
-size_t pageheap_exec_collapse(pageheap_exec *heap)
+size_t pageheap_exec_collapse(pageheap_exec *exec)
 {
-    return ph_code_is_live(heap) ? ph_code_collapse(heap) : 0;
+    return ph_code_is_live(exec) ? ph_code_collapse(exec) : 0;
 }
 
-int pageheap_exec_check(pageheap_exec *heap)
+int pageheap_exec_check(pageheap_exec *exec)
 {
-    if (!ph_code_exists(heap))
+    if (!ph_code_exists(exec))
         return PAGEHEAP_EINVAL;
-    const char *wrong = ph_pieces_check(heap);
+    const char *wrong = ph_pieces_check(exec);
     if (wrong == NULL)
-        return ph_heap_check(heap->heap);
+        return ph_heap_check(exec->heap);
     static const char line[] = "pageheap: a slab's numbers do not hold: ";
     ph_os_complain(line, sizeof line - 1);
     ph_os_complain(wrong, strlen(wrong));
@@ -80,241 +80,241 @@ int pageheap_exec_check(pageheap_exec *heap)
 /* ---- spans -------------------------------------------------------------------------------- */
 
 /* bytes > 0 */
-static inline size_t pages_for(const pageheap_exec *heap, size_t bytes)
+static inline size_t pages_for(const pageheap_exec *exec, size_t bytes)
 {
-    return ((bytes - 1) >> heap->page_log2) + 1;
+    return ((bytes - 1) >> exec->page_log2) + 1;
 }
 
-static inline size_t granules_for(const pageheap_exec *heap, size_t bytes)
+static inline size_t granules_for(const pageheap_exec *exec, size_t bytes)
 {
-    return ((bytes - 1) >> heap->granule_log2) + 1;
+    return ((bytes - 1) >> exec->granule_log2) + 1;
 }
 
 /* What is rounded up to a page is one, so that a span's bytes tell what it is, too. */
-static inline bool is_piece_size(const pageheap_exec *heap, size_t bytes)
+static inline bool is_piece_size(const pageheap_exec *exec, size_t bytes)
 {
-    return bytes <= heap->piece_bytes_max;
+    return bytes <= exec->piece_bytes_max;
 }
 
-static inline void describe(const pageheap_exec *heap, uintptr_t rx, size_t bytes, bool was_executed,
+static inline void describe(const pageheap_exec *exec, uintptr_t rx, size_t bytes, bool was_executed,
                             pageheap_exec_span *ret_span)
 {
-    PH_STORE_PAIR(&ret_span->rx, rx, (uintptr_t)ph_code_rw(heap, rx));
+    PH_STORE_PAIR(&ret_span->rx, rx, (uintptr_t)ph_code_rw(exec, rx));
     ret_span->bytes = bytes;
     ret_span->flags = was_executed ? 0 : PAGEHEAP_EXEC_FRESH;
     ret_span->reserved = 0;
 }
 
-static void describe_piece(const pageheap_exec *heap, const ph_kept_piece *piece, size_t granules,
+static void describe_piece(const pageheap_exec *exec, const ph_kept_piece *piece, size_t granules,
                            pageheap_exec_span *ret_span)
 {
-    bool was_executed = ph_bits_any(piece->slab->executed, ph_slab_granule(heap, piece->rx), granules);
-    describe(heap, piece->rx, granules << heap->granule_log2, was_executed, ret_span);
+    bool was_executed = ph_bits_any(piece->slab->executed, ph_slab_granule(exec, piece->rx), granules);
+    describe(exec, piece->rx, granules << exec->granule_log2, was_executed, ret_span);
 }
 
-static void describe_pages(const pageheap_exec *heap, uintptr_t rx, size_t pages,
+static void describe_pages(const pageheap_exec *exec, uintptr_t rx, size_t pages,
                            pageheap_exec_span *ret_span)
 {
-    bool was_executed = ph_bits_any(heap->executed, ph_code_page(heap, rx), pages);
-    describe(heap, rx, pages << heap->page_log2, was_executed, ret_span);
+    bool was_executed = ph_bits_any(exec->executed, ph_code_page(exec, rx), pages);
+    describe(exec, rx, pages << exec->page_log2, was_executed, ret_span);
 }
 
 /* Why a heap that is not live will not do this. */
-static int refusal(const pageheap_exec *heap)
+static int refusal(const pageheap_exec *exec)
 {
-    return ph_code_exists(heap) ? PAGEHEAP_EACCES : PAGEHEAP_EINVAL;
+    return ph_code_exists(exec) ? PAGEHEAP_EACCES : PAGEHEAP_EINVAL;
 }
 
-static int alloc_any(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+static int alloc_any(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
     ph_kept_piece piece;
-    if (is_piece_size(heap, bytes)) {
-        size_t granules = granules_for(heap, bytes);
-        int code = ph_piece_alloc(heap, (unsigned)granules, &piece);
+    if (is_piece_size(exec, bytes)) {
+        size_t granules = granules_for(exec, bytes);
+        int code = ph_piece_alloc(exec, (unsigned)granules, &piece);
         if (code == 0)
-            describe_piece(heap, &piece, granules, ret_span);
+            describe_piece(exec, &piece, granules, ret_span);
         return code;
     }
-    size_t pages = pages_for(heap, bytes);
-    int code = ph_code_alloc_pages(heap, pages, &rx);
+    size_t pages = pages_for(exec, bytes);
+    int code = ph_code_alloc_pages(exec, pages, &rx);
     if (code == 0)
-        describe_pages(heap, rx, pages, ret_span);
+        describe_pages(exec, rx, pages, ret_span);
     return code;
 }
 
 /* Off the hot path, as calls at its end, so that it needs no stack frame. */
-static PH_NOINLINE int alloc_slow(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+static PH_NOINLINE int alloc_slow(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
-    if (!ph_code_is_live(heap))
-        return refusal(heap);
+    if (!ph_code_is_live(exec))
+        return refusal(exec);
     if (ret_span == NULL || bytes == 0)
         return PAGEHEAP_EINVAL;
-    int code = alloc_any(heap, bytes, ret_span);
-    return code == PAGEHEAP_ENOMEM && !ph_code_is_live(heap) ? refusal(heap) : code; /* sealed meanwhile */
+    int code = alloc_any(exec, bytes, ret_span);
+    return code == PAGEHEAP_ENOMEM && !ph_code_is_live(exec) ? refusal(exec) : code; /* sealed meanwhile */
 }
 
 /* A kept piece that is not so simple to describe. */
-static PH_NOINLINE int alloc_long_piece(pageheap_exec *heap, ph_kept_piece piece, size_t granules,
+static PH_NOINLINE int alloc_long_piece(pageheap_exec *exec, ph_kept_piece piece, size_t granules,
                                         pageheap_exec_span *ret_span)
 {
-    describe_piece(heap, &piece, granules, ret_span);
+    describe_piece(exec, &piece, granules, ret_span);
     return 0;
 }
 
-static PH_NOINLINE int alloc_piece(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+static PH_NOINLINE int alloc_piece(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
     ph_kept_piece piece;
     unsigned first;
-    size_t granules = granules_for(heap, bytes);
-    if (PH_UNLIKELY(!ph_piece_take_fast(heap, granules, &piece, &first)))
-        return alloc_slow(heap, bytes, ret_span);
+    size_t granules = granules_for(exec, bytes);
+    if (PH_UNLIKELY(!ph_piece_take_fast(exec, granules, &piece, &first)))
+        return alloc_slow(exec, bytes, ret_span);
     if (PH_UNLIKELY(!ph_bits_in_word(first, granules)))
-        return alloc_long_piece(heap, piece, granules, ret_span);
+        return alloc_long_piece(exec, piece, granules, ret_span);
     bool was_executed = ph_bits_any_in_word(piece.slab->executed, first, granules);
-    describe(heap, piece.rx, granules << heap->granule_log2, was_executed, ret_span);
+    describe(exec, piece.rx, granules << exec->granule_log2, was_executed, ret_span);
     return 0;
 }
 
 /* A kept run that was never handed out or is not so simple to describe, and a tick perhaps. */
-static PH_NOINLINE int alloc_odd_pages(pageheap_exec *heap, uintptr_t run, size_t pages, bool is_due,
+static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_t pages, bool is_due,
                                        pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
     if (is_due) {
-        ph_heap_tick(heap->heap, ph_thread_last.front);
+        ph_heap_tick(exec->heap, ph_thread_last.front);
         ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
     }
-    int code = ph_code_finish(heap, run, pages, &rx);
+    int code = ph_code_finish(exec, run, pages, &rx);
     if (code == 0)
-        describe_pages(heap, rx, pages, ret_span);
+        describe_pages(exec, rx, pages, ret_span);
     return code;
 }
 
-int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span)
+int pageheap_exec_alloc(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
     bool is_due;
-    if (PH_UNLIKELY(!ph_code_is_live(heap) || ret_span == NULL || bytes == 0))
-        return alloc_slow(heap, bytes, ret_span);
-    if (is_piece_size(heap, bytes))
-        return alloc_piece(heap, bytes, ret_span);
-    size_t pages = pages_for(heap, bytes);
-    if (PH_UNLIKELY(!ph_code_take_fast(heap, pages, &rx, &is_due)))
-        return alloc_slow(heap, bytes, ret_span);
-    size_t first = ph_code_fast_page(heap, rx);
+    if (PH_UNLIKELY(!ph_code_is_live(exec) || ret_span == NULL || bytes == 0))
+        return alloc_slow(exec, bytes, ret_span);
+    if (is_piece_size(exec, bytes))
+        return alloc_piece(exec, bytes, ret_span);
+    size_t pages = pages_for(exec, bytes);
+    if (PH_UNLIKELY(!ph_code_take_fast(exec, pages, &rx, &is_due)))
+        return alloc_slow(exec, bytes, ret_span);
+    size_t first = ph_code_fast_page(exec, rx);
     if (PH_UNLIKELY(is_due || (rx & PH_RUN_CLEAN) != 0 || !ph_bits_in_word(first, pages)))
-        return alloc_odd_pages(heap, rx, pages, is_due, ret_span);
-    describe(heap, rx, pages << PH_FAST_PAGE_LOG2, ph_bits_any_in_word(heap->executed, first, pages),
+        return alloc_odd_pages(exec, rx, pages, is_due, ret_span);
+    describe(exec, rx, pages << PH_FAST_PAGE_LOG2, ph_bits_any_in_word(exec->executed, first, pages),
              ret_span);
     return 0;
 }
 
-int pageheap_exec_alloc_within(pageheap_exec *heap, size_t bytes, const void *lo, const void *hi,
+int pageheap_exec_alloc_within(pageheap_exec *exec, size_t bytes, const void *lo, const void *hi,
                                pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
-    if (!ph_code_is_live(heap))
-        return refusal(heap);
+    if (!ph_code_is_live(exec))
+        return refusal(exec);
     if (ret_span == NULL || bytes == 0)
         return PAGEHEAP_EINVAL;
-    size_t pages = pages_for(heap, bytes);
-    int code = ph_code_alloc_within(heap, pages, (uintptr_t)lo, (uintptr_t)hi, &rx);
+    size_t pages = pages_for(exec, bytes);
+    int code = ph_code_alloc_within(exec, pages, (uintptr_t)lo, (uintptr_t)hi, &rx);
     if (code == 0)
-        describe_pages(heap, rx, pages, ret_span);
+        describe_pages(exec, rx, pages, ret_span);
     return code;
 }
 
 /* What a free or shrink can know before it looks at the span. */
-static int refuse_early(const pageheap_exec *heap, const void *rx, size_t bytes)
+static int refuse_early(const pageheap_exec *exec, const void *rx, size_t bytes)
 {
-    if (!ph_code_is_live(heap))
-        return refusal(heap);
+    if (!ph_code_is_live(exec))
+        return refusal(exec);
     if (bytes == 0)
         return PAGEHEAP_EINVAL;
-    if (!ph_code_holds(heap, (uintptr_t)rx))
+    if (!ph_code_holds(exec, (uintptr_t)rx))
         return PAGEHEAP_ENOTOURS;
     return bytes > PH_WINDOW_BYTES ? PAGEHEAP_ERANGE : 0;
 }
 
-static int free_span(pageheap_exec *heap, uintptr_t rx, size_t bytes)
+static int free_span(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    int code = refuse_early(heap, (void *)rx, bytes);
+    int code = refuse_early(exec, (void *)rx, bytes);
     if (code != 0)
         return code;
-    ph_slab *slab = ph_slab_at(heap, rx);
+    ph_slab *slab = ph_slab_at(exec, rx);
     if (slab != NULL)
-        return is_piece_size(heap, bytes) ? ph_piece_free(heap, slab, rx, granules_for(heap, bytes))
+        return is_piece_size(exec, bytes) ? ph_piece_free(exec, slab, rx, granules_for(exec, bytes))
                                           : PAGEHEAP_EBADRUN;
-    return ph_code_free_pages(heap, rx, pages_for(heap, bytes));
+    return ph_code_free_pages(exec, rx, pages_for(exec, bytes));
 }
 
-static PH_NOINLINE int free_slow(pageheap_exec *heap, void *rx, size_t bytes)
+static PH_NOINLINE int free_slow(pageheap_exec *exec, void *rx, size_t bytes)
 {
     if (rx == NULL)
         return 0;
-    int code = free_span(heap, (uintptr_t)rx, bytes);
-    return code == 0 || !ph_code_exists(heap) ? code
-                                              : ph_judge_bytes(heap->heap, code, "exec_free", rx, bytes);
+    int code = free_span(exec, (uintptr_t)rx, bytes);
+    return code == 0 || !ph_code_exists(exec) ? code
+                                              : ph_judge_bytes(exec->heap, code, "exec_free", rx, bytes);
 }
 
-static PH_NOINLINE int free_piece(pageheap_exec *heap, ph_slab *slab, void *rx, size_t bytes)
+static PH_NOINLINE int free_piece(pageheap_exec *exec, ph_slab *slab, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
-    bool is_possible = is_piece_size(heap, bytes) && (at & heap->granule_mask) == 0;
-    if (PH_UNLIKELY(!is_possible || !ph_piece_free_fast(heap, slab, at, granules_for(heap, bytes))))
-        return free_slow(heap, rx, bytes);
+    bool is_possible = is_piece_size(exec, bytes) && (at & exec->granule_mask) == 0;
+    if (PH_UNLIKELY(!is_possible || !ph_piece_free_fast(exec, slab, at, granules_for(exec, bytes))))
+        return free_slow(exec, rx, bytes);
     return 0;
 }
 
-int pageheap_exec_free(pageheap_exec *heap, void *rx, size_t bytes)
+int pageheap_exec_free(pageheap_exec *exec, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
-    if (PH_UNLIKELY(!ph_code_is_live(heap) || !ph_code_holds(heap, at) || bytes == 0 ||
-                    heap->hooks.freed != NULL))
-        return free_slow(heap, rx, bytes);
-    ph_slab *slab = ph_slab_at(heap, at);
+    if (PH_UNLIKELY(!ph_code_is_live(exec) || !ph_code_holds(exec, at) || bytes == 0 ||
+                    exec->hooks.freed != NULL))
+        return free_slow(exec, rx, bytes);
+    ph_slab *slab = ph_slab_at(exec, at);
     if (slab != NULL)
-        return free_piece(heap, slab, rx, bytes);
-    if (PH_UNLIKELY(!ph_code_free_fast(heap, at, pages_for(heap, bytes))))
-        return free_slow(heap, rx, bytes);
+        return free_piece(exec, slab, rx, bytes);
+    if (PH_UNLIKELY(!ph_code_free_fast(exec, at, pages_for(exec, bytes))))
+        return free_slow(exec, rx, bytes);
     return 0;
 }
 
-int pageheap_exec_shrink(pageheap_exec *heap, void *rx, size_t bytes, size_t new_bytes)
+int pageheap_exec_shrink(pageheap_exec *exec, void *rx, size_t bytes, size_t new_bytes)
 {
     uintptr_t at = (uintptr_t)rx;
-    int code = refuse_early(heap, rx, bytes);
+    int code = refuse_early(exec, rx, bytes);
     if (code == 0 && (new_bytes == 0 || new_bytes > bytes))
         return PAGEHEAP_EINVAL;
     if (code == 0) {
-        ph_slab *slab = ph_slab_at(heap, at);
+        ph_slab *slab = ph_slab_at(exec, at);
         if (slab == NULL)
-            code = ph_code_shrink_pages(heap, at, pages_for(heap, bytes), pages_for(heap, new_bytes));
-        else if (!is_piece_size(heap, bytes))
+            code = ph_code_shrink_pages(exec, at, pages_for(exec, bytes), pages_for(exec, new_bytes));
+        else if (!is_piece_size(exec, bytes))
             code = PAGEHEAP_EBADRUN;
         else
-            code = ph_piece_shrink(heap, slab, at, granules_for(heap, bytes), granules_for(heap, new_bytes));
+            code = ph_piece_shrink(exec, slab, at, granules_for(exec, bytes), granules_for(exec, new_bytes));
     }
-    return code == 0 || !ph_code_exists(heap) ? code
-                                              : ph_judge_bytes(heap->heap, code, "exec_shrink", rx, bytes);
+    return code == 0 || !ph_code_exists(exec) ? code
+                                              : ph_judge_bytes(exec->heap, code, "exec_shrink", rx, bytes);
 }
 
 /* ---- writing and running ------------------------------------------------------------------ */
 
-void *pageheap_exec_rw(pageheap_exec *heap, const void *rx)
+void *pageheap_exec_rw(pageheap_exec *exec, const void *rx)
 {
-    return ph_code_is_writable(heap) && ph_code_holds(heap, (uintptr_t)rx) ? ph_code_rw(heap, (uintptr_t)rx)
+    return ph_code_is_writable(exec) && ph_code_holds(exec, (uintptr_t)rx) ? ph_code_rw(exec, (uintptr_t)rx)
                                                                            : NULL;
 }
 
 /* 0 if all of [rx, rx + bytes) lies in one live span. */
-static int find_all(const pageheap_exec *heap, const void *rx, size_t bytes)
+static int find_all(const pageheap_exec *exec, const void *rx, size_t bytes)
 {
     pageheap_exec_span span;
     if (bytes == 0)
         return PAGEHEAP_EINVAL;
-    int code = ph_code_find(heap, (uintptr_t)rx, &span);
+    int code = ph_code_find(exec, (uintptr_t)rx, &span);
     if (code != 0)
         return code;
     size_t offset = (size_t)((const char *)rx - (const char *)span.rx);
@@ -322,24 +322,24 @@ static int find_all(const pageheap_exec *heap, const void *rx, size_t bytes)
 }
 
 /* The same, and the heap may be written: by its own process, or by a child that shares it. */
-static int find_writable(const pageheap_exec *heap, const void *rx, size_t bytes)
+static int find_writable(const pageheap_exec *exec, const void *rx, size_t bytes)
 {
-    if (!ph_code_is_writable(heap))
-        return refusal(heap);
-    return find_all(heap, rx, bytes);
+    if (!ph_code_is_writable(exec))
+        return refusal(exec);
+    return find_all(exec, rx, bytes);
 }
 
-int pageheap_exec_write(pageheap_exec *heap, void *rx, const void *code, size_t bytes)
+int pageheap_exec_write(pageheap_exec *exec, void *rx, const void *from, size_t bytes)
 {
-    int refused = find_writable(heap, rx, bytes);
-    if (refused == 0 && code == NULL)
-        refused = PAGEHEAP_EINVAL;
-    if (refused != 0)
-        return refused;
-    ph_code_note_written(heap, (uintptr_t)rx, bytes);
-    if (ph_code_write(heap, (uintptr_t)rx, code, bytes) == 0)
+    int code = find_writable(exec, rx, bytes);
+    if (code == 0 && from == NULL)
+        code = PAGEHEAP_EINVAL;
+    if (code != 0)
+        return code;
+    ph_code_note_written(exec, (uintptr_t)rx, bytes);
+    if (ph_code_write(exec, (uintptr_t)rx, from, bytes) == 0)
         return 0;
-    return ph_load_relaxed(&heap->state) == PH_CODE_SEALED ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
+    return ph_load_relaxed(&exec->state) == PH_CODE_SEALED ? PAGEHEAP_EACCES : PAGEHEAP_ENOMEM;
 }
 
 static void *fail(int error)
@@ -348,142 +348,142 @@ static void *fail(int error)
     return NULL;
 }
 
-void *pageheap_exec_begin_write(pageheap_exec *heap, void *rx, size_t bytes)
+void *pageheap_exec_begin_write(pageheap_exec *exec, void *rx, size_t bytes)
 {
-    int code = find_writable(heap, rx, bytes);
+    int code = find_writable(exec, rx, bytes);
     if (code != 0)
         return fail(code == PAGEHEAP_EACCES ? EACCES : EINVAL);
-    if (heap->backend == PAGEHEAP_EXEC_PRIVATE)
+    if (exec->backend == PAGEHEAP_EXEC_PRIVATE)
         return fail(ENOTSUP);
-    int error = ph_code_begin_write(heap, (uintptr_t)rx, bytes);
+    int error = ph_code_begin_write(exec, (uintptr_t)rx, bytes);
     if (error != 0)
         return fail(-error);
-    ph_code_note_written(heap, (uintptr_t)rx, bytes);
-    void *rw = ph_code_rw(heap, (uintptr_t)rx);
+    ph_code_note_written(exec, (uintptr_t)rx, bytes);
+    void *rw = ph_code_rw(exec, (uintptr_t)rx);
     return rw != NULL ? rw : rx;
 }
 
-int pageheap_exec_end_write(pageheap_exec *heap, void *rx, size_t bytes)
+int pageheap_exec_end_write(pageheap_exec *exec, void *rx, size_t bytes)
 {
-    int code = find_writable(heap, rx, bytes);
+    int code = find_writable(exec, rx, bytes);
     if (code != 0)
         return code;
-    int error = ph_code_end_write(heap, (uintptr_t)rx, bytes);
+    int error = ph_code_end_write(exec, (uintptr_t)rx, bytes);
     return error == 0 ? 0 : error == -EINVAL ? PAGEHEAP_EINVAL : PAGEHEAP_ENOMEM;
 }
 
 /* One span's part of publishing.  True if something else had been there before. */
-static bool publish(pageheap_exec *heap, void *rx, size_t bytes)
+static bool publish(pageheap_exec *exec, void *rx, size_t bytes)
 {
-    ph_code_note_written(heap, (uintptr_t)rx, bytes);
+    ph_code_note_written(exec, (uintptr_t)rx, bytes);
     ph_code_os_flush((uintptr_t)rx, bytes);
-    return ph_code_note_executed(heap, (uintptr_t)rx, bytes);
+    return ph_code_note_executed(exec, (uintptr_t)rx, bytes);
 }
 
 /* Other processors may have fetched what was there, if there is another thread for them to run.  The calling
  * thread's own is told of the change by the flush, or, on x86, sees the stores. */
-static void fetch_anew(pageheap_exec *heap)
+static void fetch_anew(pageheap_exec *exec)
 {
     if (ph_code_has_sync_core() && !ph_code_os_is_alone()) {
-        ph_fetch_add_relaxed(&heap->barriers, 1);
-        (void)ph_code_note(heap, ph_code_os.sync_cores());
+        ph_fetch_add_relaxed(&exec->barriers, 1);
+        (void)ph_code_note(exec, ph_code_os.sync_cores());
     }
 }
 
-static void tell_published(const pageheap_exec *heap, const void *rx, size_t bytes)
+static void tell_published(const pageheap_exec *exec, const void *rx, size_t bytes)
 {
-    if (heap->hooks.published != NULL)
-        heap->hooks.published(heap->hooks.ctx, rx, bytes);
+    if (exec->hooks.published != NULL)
+        exec->hooks.published(exec->hooks.ctx, rx, bytes);
 }
 
-int pageheap_exec_publish(pageheap_exec *heap, void *rx, size_t bytes)
+int pageheap_exec_publish(pageheap_exec *exec, void *rx, size_t bytes)
 {
-    int code = find_writable(heap, rx, bytes);
+    int code = find_writable(exec, rx, bytes);
     if (code != 0)
         return code;
-    if (publish(heap, rx, bytes))
-        fetch_anew(heap);
-    tell_published(heap, rx, bytes);
+    if (publish(exec, rx, bytes))
+        fetch_anew(exec);
+    tell_published(exec, rx, bytes);
     return 0;
 }
 
-int pageheap_exec_publish_many(pageheap_exec *heap, const pageheap_exec_span *spans, size_t count)
+int pageheap_exec_publish_many(pageheap_exec *exec, const pageheap_exec_span *spans, size_t count)
 {
     bool was_any = false;
-    if (!ph_code_is_writable(heap))
-        return refusal(heap);
+    if (!ph_code_is_writable(exec))
+        return refusal(exec);
     if (spans == NULL && count != 0)
         return PAGEHEAP_EINVAL;
     for (size_t i = 0; i < count; i++) {
-        int code = find_writable(heap, spans[i].rx, spans[i].bytes);
+        int code = find_writable(exec, spans[i].rx, spans[i].bytes);
         if (code != 0)
             return code;
     }
     for (size_t i = 0; i < count; i++)
-        was_any = publish(heap, spans[i].rx, spans[i].bytes) || was_any;
+        was_any = publish(exec, spans[i].rx, spans[i].bytes) || was_any;
     if (was_any)
-        fetch_anew(heap);
+        fetch_anew(exec);
     for (size_t i = 0; i < count; i++)
-        tell_published(heap, spans[i].rx, spans[i].bytes);
+        tell_published(exec, spans[i].rx, spans[i].bytes);
     return 0;
 }
 
-int pageheap_exec_name(pageheap_exec *heap, const void *rx, size_t bytes, const char *name)
+int pageheap_exec_name(pageheap_exec *exec, const void *rx, size_t bytes, const char *name)
 {
-    if (!ph_code_exists(heap) || name == NULL)
+    if (!ph_code_exists(exec) || name == NULL)
         return PAGEHEAP_EINVAL;
-    int code = find_all(heap, rx, bytes);
-    if (code == 0 && heap->hooks.named != NULL)
-        heap->hooks.named(heap->hooks.ctx, rx, bytes, name);
+    int code = find_all(exec, rx, bytes);
+    if (code == 0 && exec->hooks.named != NULL)
+        exec->hooks.named(exec->hooks.ctx, rx, bytes, name);
     return code;
 }
 
 /* ---- looking inside ----------------------------------------------------------------------- */
 
-int pageheap_exec_find(pageheap_exec *heap, const void *addr, pageheap_exec_span *ret_span)
+int pageheap_exec_find(pageheap_exec *exec, const void *addr, pageheap_exec_span *ret_span)
 {
-    if (!ph_code_exists(heap) || ret_span == NULL)
+    if (!ph_code_exists(exec) || ret_span == NULL)
         return PAGEHEAP_EINVAL;
-    return ph_code_find(heap, (uintptr_t)addr, ret_span);
+    return ph_code_find(exec, (uintptr_t)addr, ret_span);
 }
 
-int pageheap_exec_each(pageheap_exec *heap, pageheap_exec_span_fn *fn, void *ctx)
+int pageheap_exec_each(pageheap_exec *exec, pageheap_exec_span_fn *fn, void *ctx)
 {
-    return ph_code_exists(heap) && fn != NULL ? ph_code_each(heap, fn, ctx) : PAGEHEAP_EINVAL;
+    return ph_code_exists(exec) && fn != NULL ? ph_code_each(exec, fn, ctx) : PAGEHEAP_EINVAL;
 }
 
 /* Each mapped block has a line for each view, and what is not mapped one more in each; where neighbours are
  * of one kind the system joins them. */
-static uint64_t mappings_of(const pageheap_exec *heap)
+static uint64_t mappings_of(const pageheap_exec *exec)
 {
-    uint64_t views = ph_code_backend(heap)->has_rw ? 2 : 1;
-    return views * ph_load_relaxed(&heap->mapped_blocks) + views + 1;
+    uint64_t views = ph_code_backend(exec)->has_rw ? 2 : 1;
+    return views * ph_load_relaxed(&exec->mapped_blocks) + views + 1;
 }
 
-int pageheap_exec_get_stats(pageheap_exec *heap, pageheap_exec_stats *ret_stats)
+int pageheap_exec_get_stats(pageheap_exec *exec, pageheap_exec_stats *ret_stats)
 {
     pageheap_stats pages = { .struct_bytes = sizeof pages };
-    if (!ph_code_exists(heap) || ret_stats == NULL ||
+    if (!ph_code_exists(exec) || ret_stats == NULL ||
         ret_stats->struct_bytes < sizeof ret_stats->struct_bytes)
         return PAGEHEAP_EINVAL;
-    (void)pageheap_get_stats(heap->heap, &pages);
-    uint64_t mapped_bytes = ph_load_relaxed(&heap->mapped_blocks) * PH_BLOCK_BYTES;
+    (void)pageheap_get_stats(exec->heap, &pages);
+    uint64_t mapped_bytes = ph_load_relaxed(&exec->mapped_blocks) * PH_BLOCK_BYTES;
     pageheap_exec_stats stats = {
         .struct_bytes = ret_stats->struct_bytes,
-        .backend = heap->backend,
-        .reserved_bytes = heap->reserved_bytes,
+        .backend = exec->backend,
+        .reserved_bytes = exec->reserved_bytes,
         .mapped_bytes = mapped_bytes,
-        .resident_bytes = heap->uses_guards ? pages.resident_bytes : mapped_bytes,
+        .resident_bytes = exec->uses_guards ? pages.resident_bytes : mapped_bytes,
         .in_use_bytes = pages.in_use_bytes,
         .peak_bytes = pages.peak_bytes,
-        .piece_bytes = ph_load_relaxed(&heap->slab_count) << heap->slab_log2,
+        .piece_bytes = ph_load_relaxed(&exec->slab_count) << exec->slab_log2,
         .given_back_bytes = pages.given_back_bytes,
-        .mappings = mappings_of(heap),
+        .mappings = mappings_of(exec),
         .refused_frees = pages.refused_frees,
         .failed_allocs = pages.failed_allocs,
         .failed_os_calls = pages.failed_os_calls,
-        .barriers = ph_load_relaxed(&heap->barriers),
-        .last_error = ph_load_relaxed(&heap->heap->last_os_error),
+        .barriers = ph_load_relaxed(&exec->barriers),
+        .last_error = ph_load_relaxed(&exec->heap->last_os_error),
     };
     memcpy(ret_stats, &stats, stats.struct_bytes < sizeof stats ? stats.struct_bytes : sizeof stats);
     return 0;

@@ -352,7 +352,7 @@ int pageheap_find(const void *addr, pageheap_run *ret_run)
     if (ret_run == NULL)
         return PAGEHEAP_EINVAL;
     int code = ph_run_find((uintptr_t)addr, &run);
-    if (code == 0 && run.heap->code != NULL)
+    if (code == 0 && run.heap->exec != NULL)
         code = PAGEHEAP_ENOTOURS; /* code is found by pageheap_exec_find */
     if (code == 0)
         *ret_run = run;

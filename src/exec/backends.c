@@ -9,10 +9,10 @@
 
 /* The views are RESERVED again.  If the system cannot even do that, they are what they are: nobody uses them
  * before the next map, and destroy unmaps all. */
-static void hide_both(pageheap_exec *code, uintptr_t rx, uintptr_t rw)
+static void hide_both(pageheap_exec *exec, uintptr_t rx, uintptr_t rw)
 {
-    (void)ph_code_note(code, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
-    (void)ph_code_note(code, ph_code_os.hide((void *)rw, PH_BLOCK_BYTES));
+    (void)ph_code_note(exec, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
+    (void)ph_code_note(exec, ph_code_os.hide((void *)rw, PH_BLOCK_BYTES));
 }
 
 /* ---- two views of a file in memory -------------------------------------------------------- */
@@ -36,25 +36,25 @@ static int map_views(int file, uintptr_t rx, uintptr_t rw)
     return error;
 }
 
-static int map_anon(pageheap_exec *code, uintptr_t rx, uintptr_t rw);
+static int map_anon(pageheap_exec *exec, uintptr_t rx, uintptr_t rw);
 
-static int map_memfd(pageheap_exec *code, uintptr_t rx, uintptr_t rw)
+static int map_memfd(pageheap_exec *exec, uintptr_t rx, uintptr_t rw)
 {
     int file;
-    int error = ph_code_note(code, ph_code_os.file_create(&file));
+    int error = ph_code_note(exec, ph_code_os.file_create(&file));
     if (error == 0) {
-        error = ph_code_note(code, map_views(file, rx, rw));
+        error = ph_code_note(exec, map_views(file, rx, rw));
         (void)ph_code_os.file_close(file);
         if (error != 0)
-            hide_both(code, rx, rw);
+            hide_both(exec, rx, rw);
     }
     /* Descriptors may have run out since: who did not ask for this pair gets the other. */
-    return error != 0 && code->is_best ? map_anon(code, rx, rw) : error;
+    return error != 0 && exec->is_best ? map_anon(exec, rx, rw) : error;
 }
 
-static int write_pair(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
+static int write_pair(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes)
 {
-    ph_os_copy((void *)(rx + code->rw_delta), from, bytes);
+    ph_os_copy((void *)(rx + exec->rw_delta), from, bytes);
     return 0;
 }
 
@@ -62,7 +62,7 @@ static int write_pair(pageheap_exec *code, uintptr_t rx, const void *from, size_
 
 /* Executable first: where the system refuses to make writable memory executable (PR_SET_MDWE), it still lets
  * a second view of executable memory become writable. */
-static int map_anon(pageheap_exec *code, uintptr_t rx, uintptr_t rw)
+static int map_anon(pageheap_exec *exec, uintptr_t rx, uintptr_t rw)
 {
     int error = ph_code_os.map_shared((void *)rx, PH_BLOCK_BYTES, PH_ACCESS_RX);
     if (error == 0)
@@ -70,34 +70,34 @@ static int map_anon(pageheap_exec *code, uintptr_t rx, uintptr_t rw)
     if (error == 0)
         error = ph_code_os.protect((void *)rw, PH_BLOCK_BYTES, PH_ACCESS_RW);
     if (error != 0) {
-        (void)ph_code_note(code, error);
-        hide_both(code, rx, rw);
+        (void)ph_code_note(exec, error);
+        hide_both(exec, rx, rw);
     }
     return error;
 }
 
 /* ---- private memory: one view ------------------------------------------------------------- */
 
-static int map_private(pageheap_exec *code, uintptr_t rx, uintptr_t rw)
+static int map_private(pageheap_exec *exec, uintptr_t rx, uintptr_t rw)
 {
-    bool is_rwx = code->backend == PAGEHEAP_EXEC_RWX;
+    bool is_rwx = exec->backend == PAGEHEAP_EXEC_RWX;
     (void)rw;
     return ph_code_note(
-        code, ph_code_os.map_private((void *)rx, PH_BLOCK_BYTES, is_rwx ? PH_ACCESS_RWX : PH_ACCESS_RX));
+        exec, ph_code_os.map_private((void *)rx, PH_BLOCK_BYTES, is_rwx ? PH_ACCESS_RWX : PH_ACCESS_RX));
 }
 
-static int write_by_force(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
+static int write_by_force(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes)
 {
-    return ph_code_note(code, ph_code_os.memory_write(code->memory_file, rx, from, bytes));
+    return ph_code_note(exec, ph_code_os.memory_write(exec->memory_file, rx, from, bytes));
 }
 
-static int write_flipped(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
+static int write_flipped(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes)
 {
-    int error = ph_code_begin_write(code, rx, bytes);
+    int error = ph_code_begin_write(exec, rx, bytes);
     if (error != 0)
         return error;
     ph_os_copy((void *)rx, from, bytes);
-    return ph_code_end_write(code, rx, bytes);
+    return ph_code_end_write(exec, rx, bytes);
 }
 
 const ph_backend ph_backends[PAGEHEAP_EXEC_BACKENDS] = {

@@ -12,132 +12,132 @@
 
 #include "block/runsearch.h"
 
-bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx)
+bool ph_code_is_mapped(const pageheap_exec *exec, uintptr_t rx)
 {
-    size_t block = (rx - code->rx_base) >> PH_BLOCK_LOG2;
-    return (ph_load_acquire(&code->mapped[block / 64]) >> (block % 64)) & 1; /* pairs with map_block */
+    size_t block = (rx - exec->rx_base) >> PH_BLOCK_LOG2;
+    return (ph_load_acquire(&exec->mapped[block / 64]) >> (block % 64)) & 1; /* pairs with map_block */
 }
 
-static void set_mapped(pageheap_exec *code, uintptr_t rx, bool is_mapped)
+static void set_mapped(pageheap_exec *exec, uintptr_t rx, bool is_mapped)
 {
-    size_t block = (rx - code->rx_base) >> PH_BLOCK_LOG2;
+    size_t block = (rx - exec->rx_base) >> PH_BLOCK_LOG2;
     if (is_mapped)
-        ph_fetch_or_acq_rel(&code->mapped[block / 64], UINT64_C(1) << (block % 64)); /* with is_mapped */
+        ph_fetch_or_acq_rel(&exec->mapped[block / 64], UINT64_C(1) << (block % 64)); /* with is_mapped */
     else
-        ph_fetch_and_acq_rel(&code->mapped[block / 64], ~(UINT64_C(1) << (block % 64)));
-    ph_fetch_add_relaxed(&code->mapped_blocks, is_mapped ? 1 : (uint64_t)0 - 1);
+        ph_fetch_and_acq_rel(&exec->mapped[block / 64], ~(UINT64_C(1) << (block % 64)));
+    ph_fetch_add_relaxed(&exec->mapped_blocks, is_mapped ? 1 : (uint64_t)0 - 1);
 }
 
-static int advise(pageheap_exec *code, uintptr_t rx, size_t bytes, enum ph_advice advice)
+static int advise(pageheap_exec *exec, uintptr_t rx, size_t bytes, enum ph_advice advice)
 {
-    return ph_code_note(code, ph_os.advise((void *)rx, bytes, advice));
+    return ph_code_note(exec, ph_os.advise((void *)rx, bytes, advice));
 }
 
 /* ---- mapping (map_turn held) -------------------------------------------------------------- */
 
 /* No page of the block can be run into: they are guarded, or full of traps. */
-static int secure_block(pageheap_exec *code, uintptr_t rx)
+static int secure_block(pageheap_exec *exec, uintptr_t rx)
 {
-    if (code->uses_guards) {
+    if (exec->uses_guards) {
         int refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
         if (refused != 0 &&
             ph_os.unlock((void *)rx, PH_BLOCK_BYTES) == 0) /* locked memory takes none: mlockall */
             refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
-        return ph_code_note(code, refused);
+        return ph_code_note(exec, refused);
     }
-    int error = ph_code_fill(code, rx, PH_BLOCK_BYTES);
-    if (error == 0 && code->wants_huge) {
-        if (code->rw_delta != 0)
-            (void)ph_code_note(code, ph_code_os.collapse(ph_code_rw(code, rx), PH_BLOCK_BYTES));
-        (void)ph_code_note(code, ph_code_os.collapse((void *)rx, PH_BLOCK_BYTES));
+    int error = ph_code_fill(exec, rx, PH_BLOCK_BYTES);
+    if (error == 0 && exec->wants_huge) {
+        if (exec->rw_delta != 0)
+            (void)ph_code_note(exec, ph_code_os.collapse(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+        (void)ph_code_note(exec, ph_code_os.collapse((void *)rx, PH_BLOCK_BYTES));
     }
     return error;
 }
 
-static void unmap_views(pageheap_exec *code, uintptr_t rx)
+static void unmap_views(pageheap_exec *exec, uintptr_t rx)
 {
-    (void)ph_code_note(code, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
-    if (code->rw_delta != 0)
-        (void)ph_code_note(code, ph_code_os.hide((void *)(rx + code->rw_delta), PH_BLOCK_BYTES));
+    (void)ph_code_note(exec, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
+    if (exec->rw_delta != 0)
+        (void)ph_code_note(exec, ph_code_os.hide((void *)(rx + exec->rw_delta), PH_BLOCK_BYTES));
 }
 
 /* The hook is told before anybody can put code there. */
-static int map_block(pageheap_exec *code, uintptr_t rx)
+static int map_block(pageheap_exec *exec, uintptr_t rx)
 {
-    if (ph_code_is_mapped(code, rx))
+    if (ph_code_is_mapped(exec, rx))
         return 0;
-    if (!ph_code_is_live(code))
+    if (!ph_code_is_live(exec))
         return -EACCES; /* sealed this moment */
-    int error = ph_code_backend(code)->map(code, rx, rx + code->rw_delta);
+    int error = ph_code_backend(exec)->map(exec, rx, rx + exec->rw_delta);
     if (error != 0)
         return error;
-    if (ph_code_backend(code)->has_rw && code->fork_policy != PAGEHEAP_EXEC_FORK_SHARE)
-        error = ph_code_note(code, ph_code_os.keep_from_child(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+    if (ph_code_backend(exec)->has_rw && exec->fork_policy != PAGEHEAP_EXEC_FORK_SHARE)
+        error = ph_code_note(exec, ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
     if (error == 0)
-        error = secure_block(code, rx);
+        error = secure_block(exec, rx);
     if (error != 0) {
-        unmap_views(code, rx);
+        unmap_views(exec, rx);
         return error;
     }
-    if (code->hooks.block_mapped != NULL)
-        code->hooks.block_mapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
-    set_mapped(code, rx, true);
+    if (exec->hooks.block_mapped != NULL)
+        exec->hooks.block_mapped(exec->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
+    set_mapped(exec, rx, true);
     return 0;
 }
 
-static int map_blocks(pageheap_exec *code, uintptr_t rx, size_t bytes)
+static int map_blocks(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
     int error = 0;
     uintptr_t first = rx & ~(uintptr_t)(PH_BLOCK_BYTES - 1);
     for (uintptr_t block = first; block < rx + bytes && error == 0; block += PH_BLOCK_BYTES) {
-        if (ph_code_is_mapped(code, block))
+        if (ph_code_is_mapped(exec, block))
             continue;
-        ph_mutex_lock(&code->map_turn);
-        error = map_block(code, block);
-        ph_mutex_unlock(&code->map_turn);
+        ph_mutex_lock(&exec->map_turn);
+        error = map_block(exec, block);
+        ph_mutex_unlock(&exec->map_turn);
     }
     return error;
 }
 
 /* ---- giving back -------------------------------------------------------------------------- */
 
-int ph_code_discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes)
+int ph_code_discard_pages(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    if (!code->uses_guards)
+    if (!exec->uses_guards)
         return -ENOTSUP;
-    int error = advise(code, rx, bytes, PH_ADVICE_GUARD); /* of private memory, this gives it back */
-    if (error == 0 && ph_code_backend(code)->is_shared)
-        (void)ph_code_note(code, ph_code_os.remove(ph_code_rw(code, rx), bytes));
+    int error = advise(exec, rx, bytes, PH_ADVICE_GUARD); /* of private memory, this gives it back */
+    if (error == 0 && ph_code_backend(exec)->is_shared)
+        (void)ph_code_note(exec, ph_code_os.remove(ph_code_rw(exec, rx), bytes));
     return error;
 }
 
 /* Once the rx view is gone the block counts as unmapped, whatever becomes of the other: the next map puts its
  * own in the place of both. */
-static int discard_block(pageheap_exec *code, uintptr_t rx)
+static int discard_block(pageheap_exec *exec, uintptr_t rx)
 {
-    ph_mutex_lock(&code->map_turn);
-    bool was_mapped = ph_code_is_mapped(code, rx);
-    int error = was_mapped ? ph_code_note(code, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES)) : 0;
+    ph_mutex_lock(&exec->map_turn);
+    bool was_mapped = ph_code_is_mapped(exec, rx);
+    int error = was_mapped ? ph_code_note(exec, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES)) : 0;
     if (was_mapped && error == 0) {
-        set_mapped(code, rx, false);
-        if (code->rw_delta != 0)
-            (void)ph_code_note(code, ph_code_os.hide(ph_code_rw(code, rx), PH_BLOCK_BYTES));
-        if (code->hooks.block_unmapped != NULL)
-            code->hooks.block_unmapped(code->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
+        set_mapped(exec, rx, false);
+        if (exec->rw_delta != 0)
+            (void)ph_code_note(exec, ph_code_os.hide(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+        if (exec->hooks.block_unmapped != NULL)
+            exec->hooks.block_unmapped(exec->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     }
-    ph_mutex_unlock(&code->map_turn);
+    ph_mutex_unlock(&exec->map_turn);
     return error;
 }
 
-void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
+void ph_code_discard_end(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
     uintptr_t run_end = rx + bytes; /* what lies behind it is guarded already, and cannot be filled */
     uintptr_t end = ph_align_up(run_end, PH_BLOCK_BYTES);
     while (rx < end) {
         size_t part = (size_t)ph_min_u64(end - rx, PH_BLOCK_BYTES - rx % PH_BLOCK_BYTES);
-        int error = part == PH_BLOCK_BYTES ? discard_block(code, rx) : ph_code_discard_pages(code, rx, part);
+        int error = part == PH_BLOCK_BYTES ? discard_block(exec, rx) : ph_code_discard_pages(exec, rx, part);
         if (error != 0)
-            (void)ph_code_fill(code, rx, (size_t)ph_min_u64(part, run_end - rx));
+            (void)ph_code_fill(exec, rx, (size_t)ph_min_u64(part, run_end - rx));
         rx += part;
     }
 }
@@ -145,33 +145,33 @@ void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
 /* ---- handing out -------------------------------------------------------------------------- */
 
 /* The end of a long run's last block stays unused: clean, whatever it was before. */
-static int discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes)
+static int discard_end(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
     uintptr_t end = rx + bytes;
     size_t unused = (size_t)(ph_align_up(end, PH_BLOCK_BYTES) - end);
-    return bytes <= PH_BLOCK_BYTES || unused == 0 ? 0 : ph_code_discard_pages(code, end, unused);
+    return bytes <= PH_BLOCK_BYTES || unused == 0 ? 0 : ph_code_discard_pages(exec, end, unused);
 }
 
 /* A run that did not become ready is clean again, the whole of it; a long one's blocks are its own. */
-static void make_clean(pageheap_exec *code, uintptr_t rx, size_t bytes)
+static void make_clean(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
     for (uintptr_t block = rx; bytes > PH_BLOCK_BYTES && block < rx + bytes; block += PH_BLOCK_BYTES)
-        (void)discard_block(code, block);
-    if (bytes <= PH_BLOCK_BYTES && ph_code_is_mapped(code, rx))
-        (void)ph_code_discard_pages(code, rx, bytes);
+        (void)discard_block(exec, block);
+    if (bytes <= PH_BLOCK_BYTES && ph_code_is_mapped(exec, rx))
+        (void)ph_code_discard_pages(exec, rx, bytes);
 }
 
-int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes)
+int ph_code_ready(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    int error = map_blocks(code, rx, bytes);
-    if (error == 0 && code->uses_guards)
-        error = discard_end(code, rx, bytes);
-    if (error == 0 && code->uses_guards)
-        error = advise(code, rx, bytes, PH_ADVICE_UNGUARD);
-    if (error == 0 && code->uses_guards)
-        error = ph_code_fill(code, rx, bytes);
+    int error = map_blocks(exec, rx, bytes);
+    if (error == 0 && exec->uses_guards)
+        error = discard_end(exec, rx, bytes);
+    if (error == 0 && exec->uses_guards)
+        error = advise(exec, rx, bytes, PH_ADVICE_UNGUARD);
+    if (error == 0 && exec->uses_guards)
+        error = ph_code_fill(exec, rx, bytes);
     if (error != 0)
-        make_clean(code, rx, bytes);
+        make_clean(exec, rx, bytes);
     return error;
 }
 
@@ -180,11 +180,11 @@ int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes)
 /* Regions are cut from the one reservation, from below. */
 static int code_reserve(pageheap *heap, size_t bytes, size_t align_bytes, void **ret_base)
 {
-    pageheap_exec *code = heap->code;
-    if (align_bytes > PH_BLOCK_BYTES || bytes > code->reserved_bytes - code->carved_bytes)
+    pageheap_exec *exec = heap->exec;
+    if (align_bytes > PH_BLOCK_BYTES || bytes > exec->reserved_bytes - exec->carved_bytes)
         return -ENOMEM;
-    *ret_base = (void *)(code->rx_base + code->carved_bytes);
-    code->carved_bytes += bytes;
+    *ret_base = (void *)(exec->rx_base + exec->carved_bytes);
+    exec->carved_bytes += bytes;
     return 0;
 }
 
@@ -198,20 +198,20 @@ static int code_use(pageheap *heap, void *base, size_t bytes)
 
 static int code_discard(pageheap *heap, void *base, size_t bytes)
 {
-    pageheap_exec *code = heap->code;
-    if (!ph_code_is_live(code))
+    pageheap_exec *exec = heap->exec;
+    if (!ph_code_is_live(exec))
         return -EACCES;
     if (bytes == PH_BLOCK_BYTES)
-        return discard_block(code, (uintptr_t)base);
-    return ph_code_discard_pages(code, (uintptr_t)base, bytes);
+        return discard_block(exec, (uintptr_t)base);
+    return ph_code_discard_pages(exec, (uintptr_t)base, bytes);
 }
 
 /* A region that came to nothing is cut again; at the end the whole reservation is unmapped. */
 static int code_unmap(pageheap *heap, void *base, size_t bytes)
 {
-    pageheap_exec *code = heap->code;
-    if ((uintptr_t)base + bytes == code->rx_base + code->carved_bytes)
-        code->carved_bytes -= bytes;
+    pageheap_exec *exec = heap->exec;
+    if ((uintptr_t)base + bytes == exec->rx_base + exec->carved_bytes)
+        exec->carved_bytes -= bytes;
     return 0;
 }
 
@@ -229,7 +229,7 @@ const ph_backing ph_backing_code = {
 
 /* ---- after fork --------------------------------------------------------------------------- */
 
-static void guard_block(pageheap_exec *code, const ph_block *block)
+static void guard_block(pageheap_exec *exec, const ph_block *block)
 {
     uint64_t unused[PH_BLOCK_WORDS], dirty[PH_BLOCK_WORDS];
     ph_block_unused_bits(block, unused);
@@ -242,28 +242,28 @@ static void guard_block(pageheap_exec *code, const ph_block *block)
     while ((unsigned)first + pages < ph_block_pages(block) &&
            (first = ph_runsearch_first(unused, words, (unsigned)first + pages, 1)) >= 0) {
         pages = ph_runsearch_upward(unused, words, (unsigned)first);
-        (void)advise(code, ph_block_base(block) + ((uintptr_t)first << code->page_log2),
-                     (size_t)pages << code->page_log2, PH_ADVICE_GUARD);
+        (void)advise(exec, ph_block_base(block) + ((uintptr_t)first << exec->page_log2),
+                     (size_t)pages << exec->page_log2, PH_ADVICE_GUARD);
     }
 }
 
-static void guard_end(pageheap_exec *code, const ph_block *block)
+static void guard_end(pageheap_exec *exec, const ph_block *block)
 {
-    size_t used_bytes = (size_t)ph_large_pages_in(block) << code->page_log2;
+    size_t used_bytes = (size_t)ph_large_pages_in(block) << exec->page_log2;
     if (used_bytes < PH_BLOCK_BYTES)
-        (void)advise(code, ph_block_base(block) + used_bytes, PH_BLOCK_BYTES - used_bytes, PH_ADVICE_GUARD);
+        (void)advise(exec, ph_block_base(block) + used_bytes, PH_BLOCK_BYTES - used_bytes, PH_ADVICE_GUARD);
 }
 
-void ph_code_guard_again(pageheap_exec *code)
+void ph_code_guard_again(pageheap_exec *exec)
 {
-    for (uintptr_t at = 0; code->uses_guards && at < code->reserved_bytes; at += PH_BLOCK_BYTES) {
-        const ph_block *block = ph_block_of(code->rx_base + at);
-        if (!ph_code_is_mapped(code, code->rx_base + at) || block == NULL)
+    for (uintptr_t at = 0; exec->uses_guards && at < exec->reserved_bytes; at += PH_BLOCK_BYTES) {
+        const ph_block *block = ph_block_of(exec->rx_base + at);
+        if (!ph_code_is_mapped(exec, exec->rx_base + at) || block == NULL)
             continue;
         unsigned kind = ph_load_relaxed(&block->kind);
         if (kind == PH_BLOCK_PAGES || kind == PH_BLOCK_EMPTY)
-            guard_block(code, block);
+            guard_block(exec, block);
         else if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
-            guard_end(code, block);
+            guard_end(exec, block);
     }
 }

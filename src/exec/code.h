@@ -48,9 +48,9 @@ typedef struct ph_backend {
     bool is_shared; /* shared memory: a child of fork sees the same */
     /* Give the RESERVED block at `rx` memory, and the one at `rw`, if there is a second view.  If it fails,
      * both are RESERVED. */
-    int (*map)(struct pageheap_exec *code, uintptr_t rx, uintptr_t rw);
+    int (*map)(struct pageheap_exec *exec, uintptr_t rx, uintptr_t rw);
     /* Write into mapped, unguarded pages. */
-    int (*write)(struct pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes);
+    int (*write)(struct pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes);
 } ph_backend;
 
 extern const ph_backend ph_backends[PAGEHEAP_EXEC_BACKENDS];
@@ -91,95 +91,95 @@ struct pageheap_exec {
     } copy;
 };
 
-static inline bool ph_code_is_live(const pageheap_exec *code)
+static inline bool ph_code_is_live(const pageheap_exec *exec)
 {
-    return code != NULL && ph_load_relaxed(&code->state) == PH_CODE_LIVE;
+    return exec != NULL && ph_load_relaxed(&exec->state) == PH_CODE_LIVE;
 }
 
-static inline bool ph_code_exists(const pageheap_exec *code)
+static inline bool ph_code_exists(const pageheap_exec *exec)
 {
-    return code != NULL && ph_load_relaxed(&code->state) != PH_CODE_DEAD;
+    return exec != NULL && ph_load_relaxed(&exec->state) != PH_CODE_DEAD;
 }
 
 /* Live spans may be written. */
-static inline bool ph_code_is_writable(const pageheap_exec *code)
+static inline bool ph_code_is_writable(const pageheap_exec *exec)
 {
-    uint32_t state = code != NULL ? ph_load_relaxed(&code->state) : (uint32_t)PH_CODE_DEAD;
+    uint32_t state = exec != NULL ? ph_load_relaxed(&exec->state) : (uint32_t)PH_CODE_DEAD;
     return state == PH_CODE_LIVE || state == PH_CODE_BORROWED;
 }
 
 /* True if the address lies in the heap's rx view. */
-static inline bool ph_code_holds(const pageheap_exec *code, uintptr_t rx)
+static inline bool ph_code_holds(const pageheap_exec *exec, uintptr_t rx)
 {
-    return rx - code->rx_base < code->reserved_bytes;
+    return rx - exec->rx_base < exec->reserved_bytes;
 }
 
-static inline const ph_backend *ph_code_backend(const pageheap_exec *code)
+static inline const ph_backend *ph_code_backend(const pageheap_exec *exec)
 {
-    return &ph_backends[code->backend];
+    return &ph_backends[exec->backend];
 }
 
 /* Where an rx address is written, NULL without a second view. */
-static inline void *ph_code_rw(const pageheap_exec *code, uintptr_t rx)
+static inline void *ph_code_rw(const pageheap_exec *exec, uintptr_t rx)
 {
-    return (void *)((rx + code->rw_delta) & code->rw_mask);
+    return (void *)((rx + exec->rw_delta) & exec->rw_mask);
 }
 
 /* A system call's result, counted if it is a failure; what is only tried out has no heap to count for. */
-static inline int ph_code_note(pageheap_exec *code, int result)
+static inline int ph_code_note(pageheap_exec *exec, int result)
 {
-    return code->heap != NULL ? ph_heap_note(code->heap, result) : result;
+    return exec->heap != NULL ? ph_heap_note(exec->heap, result) : result;
 }
 
 /* A span is the caller's alone, who is about to give it back: nobody can have named anything there since. */
-static inline void ph_code_tell_freed(const pageheap_exec *code, uintptr_t rx, size_t bytes)
+static inline void ph_code_tell_freed(const pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    if (code->hooks.freed != NULL)
-        code->hooks.freed(code->hooks.ctx, (const void *)rx, bytes);
+    if (exec->hooks.freed != NULL)
+        exec->hooks.freed(exec->hooks.ctx, (const void *)rx, bytes);
 }
 
-static inline size_t ph_code_page(const pageheap_exec *code, uintptr_t rx)
+static inline size_t ph_code_page(const pageheap_exec *exec, uintptr_t rx)
 {
-    return (rx - code->rx_base) >> code->page_log2;
+    return (rx - exec->rx_base) >> exec->page_log2;
 }
 
 /* ---- place.c ------------------------------------------------------------------------------ */
 
 /* Reserve both views: within reach of `near`, or anywhere if that is 0; less than `bytes` if there is no
  * more. Sets rx_base, rw_delta and reserved_bytes.  0 or a negative errno. */
-int ph_code_reserve(pageheap_exec *code, uintptr_t near, uint64_t reach_bytes, uint64_t bytes);
-void ph_code_unreserve(pageheap_exec *code);
+int ph_code_reserve(pageheap_exec *exec, uintptr_t near, uint64_t reach_bytes, uint64_t bytes);
+void ph_code_unreserve(pageheap_exec *exec);
 
 /* ---- blocks.c ----------------------------------------------------------------------------- */
 
 extern const ph_backing ph_backing_code;
 
 /* Make a run that was clean, or clean in part, full of traps and fit to be handed out. */
-int ph_code_ready(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_ready(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 /* The memory of pages that are nobody's, or the caller's alone, goes back; they stay, guarded.  ENOTSUP where
  * there are no guards. */
-int ph_code_discard_pages(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_discard_pages(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 /* The same from `rx` to the end of the block that holds the last byte, for the end of a long run; where pages
  * cannot be discarded they are filled. */
-void ph_code_discard_end(pageheap_exec *code, uintptr_t rx, size_t bytes);
+void ph_code_discard_end(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 /* Guard the clean pages of all blocks anew: a child of fork may have lost them. */
-void ph_code_guard_again(pageheap_exec *code);
-bool ph_code_is_mapped(const pageheap_exec *code, uintptr_t rx);
+void ph_code_guard_again(pageheap_exec *exec);
+bool ph_code_is_mapped(const pageheap_exec *exec, uintptr_t rx);
 
 /* ---- spans.c ------------------------------------------------------------------------------ */
 
 /* A run out of the heap, PH_RUN_CLEAN perhaps with it, or 0. */
-uintptr_t ph_code_take_run(pageheap_exec *code, uint64_t pages, unsigned align_pages);
+uintptr_t ph_code_take_run(pageheap_exec *exec, uint64_t pages, unsigned align_pages);
 /* Runs of pages.  Codes are public ones. */
-int ph_code_alloc_pages(pageheap_exec *code, uint64_t pages, uintptr_t *ret_rx);
-int ph_code_free_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages);
-int ph_code_shrink_pages(pageheap_exec *code, uintptr_t rx, uint64_t pages, uint64_t new_pages);
+int ph_code_alloc_pages(pageheap_exec *exec, uint64_t pages, uintptr_t *ret_rx);
+int ph_code_free_pages(pageheap_exec *exec, uintptr_t rx, uint64_t pages);
+int ph_code_shrink_pages(pageheap_exec *exec, uintptr_t rx, uint64_t pages, uint64_t new_pages);
 /* A clean run that was just taken: made ready, or given back.  0 or a public code. */
-int ph_code_finish_clean(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
-static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pages, uintptr_t *ret_rx)
+int ph_code_finish_clean(pageheap_exec *exec, uintptr_t run, uint64_t pages, uintptr_t *ret_rx);
+static inline int ph_code_finish(pageheap_exec *exec, uintptr_t run, uint64_t pages, uintptr_t *ret_rx)
 {
     if (PH_UNLIKELY(run & PH_RUN_CLEAN))
-        return ph_code_finish_clean(code, run, pages, ret_rx);
+        return ph_code_finish_clean(exec, run, pages, ret_rx);
     *ret_rx = run;
     return 0;
 }
@@ -187,7 +187,7 @@ static inline int ph_code_finish(pageheap_exec *code, uintptr_t run, uint64_t pa
 /* ---- within.c ----------------------------------------------------------------------------- */
 
 /* A run that lies in [lo, hi).  0 or a public code. */
-int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
+int ph_code_alloc_within(pageheap_exec *exec, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx);
 
 /* ---- write.c ------------------------------------------------------------------------------ */
 
@@ -197,28 +197,28 @@ int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uint
 extern uint64_t ph_traps[PH_TRAP_WORDS];
 
 /* Copy to a span, fill it with traps: 0 or a negative errno, EACCES once the heap is sealed. */
-int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes);
-int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_write(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes);
+int ph_code_fill(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 /* The span, or part of one, holds code from now on; and has run, perhaps. */
-void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes);
-bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes); /* true if it had been before */
-bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes);
+void ph_code_note_written(pageheap_exec *exec, uintptr_t rx, size_t bytes);
+bool ph_code_note_executed(pageheap_exec *exec, uintptr_t rx, size_t bytes); /* true if it had been before */
+bool ph_code_was_executed(const pageheap_exec *exec, uintptr_t rx, size_t bytes);
 
 /* ---- flip.c ------------------------------------------------------------------------------- */
 
 /* 0 or a negative errno; _FLIP alone has something to do. */
-int ph_code_begin_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
-int ph_code_end_write(pageheap_exec *code, uintptr_t rx, size_t bytes);
+int ph_code_begin_write(pageheap_exec *exec, uintptr_t rx, size_t bytes);
+int ph_code_end_write(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 
 /* ---- exec.c ------------------------------------------------------------------------------- */
 
 pageheap_exec *ph_code_create(const pageheap_exec_options *options, int *ret_error);
-void ph_code_destroy(pageheap_exec *code);
-int ph_code_seal(pageheap_exec *code);
-size_t ph_code_collapse(pageheap_exec *code);
+void ph_code_destroy(pageheap_exec *exec);
+int ph_code_seal(pageheap_exec *exec);
+size_t ph_code_collapse(pageheap_exec *exec);
 /* The live span that holds `rx`: 0 or ENOTOURS.  No lock. */
-int ph_code_find(const pageheap_exec *code, uintptr_t rx, pageheap_exec_span *ret_span);
-int ph_code_each(pageheap_exec *code, pageheap_exec_span_fn *fn, void *ctx);
+int ph_code_find(const pageheap_exec *exec, uintptr_t rx, pageheap_exec_span *ret_span);
+int ph_code_each(pageheap_exec *exec, pageheap_exec_span_fn *fn, void *ctx);
 
 /* ---- fork.c ------------------------------------------------------------------------------- */
 

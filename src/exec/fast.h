@@ -12,53 +12,53 @@
 /* ---- pages -------------------------------------------------------------------------------- */
 
 /* The number of a page, in heaps with pages of 4 KiB: no other front is ever entered fast. */
-static PH_ALWAYS_INLINE size_t ph_code_fast_page(const pageheap_exec *code, uintptr_t rx)
+static PH_ALWAYS_INLINE size_t ph_code_fast_page(const pageheap_exec *exec, uintptr_t rx)
 {
-    return (rx - code->rx_base) >> PH_FAST_PAGE_LOG2;
+    return (rx - exec->rx_base) >> PH_FAST_PAGE_LOG2;
 }
 
 /* It may hold something else than traps, or it is not so simple.  It can be read: it is live, and stays so
  * while the front is entered. */
-static PH_ALWAYS_INLINE bool ph_fast_needs_fill(const pageheap_exec *code, const _Atomic uint64_t *written,
+static PH_ALWAYS_INLINE bool ph_fast_needs_fill(const pageheap_exec *exec, const _Atomic uint64_t *written,
                                                 size_t first, size_t count, uintptr_t rx)
 {
-    return code->fills && (!ph_bits_in_word(first, count) || ph_bits_any_in_word(written, first, count) ||
+    return exec->fills && (!ph_bits_in_word(first, count) || ph_bits_any_in_word(written, first, count) ||
                            *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
 }
 
-static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
+static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *exec, uintptr_t rx, uint64_t pages)
 {
-    return ph_fast_needs_fill(code, code->written, ph_code_fast_page(code, rx), pages, rx);
+    return ph_fast_needs_fill(exec, exec->written, ph_code_fast_page(exec, rx), pages, rx);
 }
 
 /* A run that is ready, live.  False: there is none.  *ret_is_due tells that it is time for a tick. */
-static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *code, uint64_t pages, uintptr_t *ret_run,
+static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *exec, uint64_t pages, uintptr_t *ret_run,
                                                bool *ret_is_due)
 {
-    return ph_fast_alloc(code->heap, pages, ret_run, ret_is_due);
+    return ph_fast_alloc(exec->heap, pages, ret_run, ret_is_due);
 }
 
 /* A run of this thread's that holds nothing but traps is kept as it is (front entered).  It is known to be
  * live before it is read: nobody takes its memory meanwhile, since who gives memory back holds the front. */
-static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *code, ph_front *mine, uintptr_t rx,
+static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *exec, ph_front *mine, uintptr_t rx,
                                                     uint64_t pages)
 {
     if (rx == ph_load_relaxed(&mine->hot_run))
         return ph_load_relaxed(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
-               !ph_code_needs_fill(code, rx, pages) && ph_fast_return_hot(mine, pages);
+               !ph_code_needs_fill(exec, rx, pages) && ph_fast_return_hot(mine, pages);
     uintptr_t page = ph_fast_page(rx);
     ph_block_tags *tags;
-    return ph_fast_find(mine, page, pages, &tags) && !ph_code_needs_fill(code, rx, pages) &&
+    return ph_fast_find(mine, page, pages, &tags) && !ph_code_needs_fill(exec, rx, pages) &&
            ph_fast_keep(mine, tags, rx, page, pages);
 }
 
 /* False: not done, and nothing changed. */
-static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintptr_t rx, uint64_t pages)
+static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *exec, uintptr_t rx, uint64_t pages)
 {
     ph_front *mine;
-    if (PH_UNLIKELY(!ph_fast_enter(code->heap, &mine)))
+    if (PH_UNLIKELY(!ph_fast_enter(exec->heap, &mine)))
         return false;
-    bool is_done = ph_code_keep_unwritten(code, mine, rx, pages);
+    bool is_done = ph_code_keep_unwritten(exec, mine, rx, pages);
     ph_front_leave_fast(mine);
     return is_done;
 }
@@ -67,17 +67,17 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *code, uintpt
 
 /* The newest kept piece of this length, live, and its first granule.  False: there is none, or the front is
  * wanted elsewhere. */
-static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_t granules,
+static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_t granules,
                                                 ph_kept_piece *ret_piece, unsigned *ret_granule)
 {
     ph_front *mine;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, &mine)))
         return false;
     ph_pieces *pieces = mine->pieces;
     bool has_one = pieces != NULL && pieces->tops[granules][-1].rx != 0;
     if (PH_LIKELY(has_one)) {
         *ret_piece = *--pieces->tops[granules];
-        *ret_granule = ph_slab_granule(code, ret_piece->rx);
+        *ret_granule = ph_slab_granule(exec, ret_piece->rx);
         ph_tags_mark(&ret_piece->slab->tags[*ret_granule / 64], *ret_granule);
     }
     ph_front_leave_fast(mine);
@@ -85,18 +85,18 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *code, size_
 }
 
 /* Our own piece, at a granule, that holds nothing but traps.  False: not done, and nothing changed. */
-static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *code, ph_slab *slab, uintptr_t rx,
+static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *exec, ph_slab *slab, uintptr_t rx,
                                                 size_t granules)
 {
-    unsigned granule = ph_slab_granule(code, rx);
+    unsigned granule = ph_slab_granule(exec, rx);
     ph_block_tags *tags = &slab->tags[granule / 64];
     ph_front *mine;
     bool is_done = false;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(code->heap, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, &mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
                   ph_tags_is_run(tags, tags + 1, granule, granules)) &&
-        !ph_fast_needs_fill(code, slab->written, granule, granules, rx)) {
+        !ph_fast_needs_fill(exec, slab->written, granule, granules, rx)) {
         ph_kept_piece *top = mine->pieces->tops[granules];
         is_done = top->rx != PH_KEPT_END;
         if (PH_LIKELY(is_done)) {

@@ -10,157 +10,157 @@
  */
 #include "exec/code.h"
 
-static bool wants_copy(const pageheap_exec *code)
+static bool wants_copy(const pageheap_exec *exec)
 {
-    return code->fork_policy == PAGEHEAP_EXEC_FORK_PRIVATE && ph_code_backend(code)->is_shared &&
-           ph_code_is_live(code);
+    return exec->fork_policy == PAGEHEAP_EXEC_FORK_PRIVATE && ph_code_backend(exec)->is_shared &&
+           ph_code_is_live(exec);
 }
 
 /* The next mapped block at or after `rx`; the end if there is none. */
-static uintptr_t next_mapped(const pageheap_exec *code, uintptr_t rx)
+static uintptr_t next_mapped(const pageheap_exec *exec, uintptr_t rx)
 {
-    uintptr_t end = code->rx_base + code->reserved_bytes;
-    while (rx < end && !ph_code_is_mapped(code, rx))
+    uintptr_t end = exec->rx_base + exec->reserved_bytes;
+    while (rx < end && !ph_code_is_mapped(exec, rx))
         rx += PH_BLOCK_BYTES;
     return rx;
 }
 
 /* The pages that hold memory, and no others: to read one that does not would give it some.  Without guards
  * all do, since all are full of traps from the moment that their block is mapped. */
-static void copy_block(const pageheap_exec *code, uintptr_t rx, uintptr_t to)
+static void copy_block(const pageheap_exec *exec, uintptr_t rx, uintptr_t to)
 {
     const ph_block *block = ph_block_of_ours(rx);
     unsigned kind = ph_load_relaxed(&block->kind);
     bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
-    size_t page_bytes = (size_t)1 << code->page_log2;
-    const char *from = ph_code_rw(code, rx);
-    unsigned pages = is_long && code->uses_guards ? ph_large_pages_in(block) : ph_block_pages(block);
+    size_t page_bytes = (size_t)1 << exec->page_log2;
+    const char *from = ph_code_rw(exec, rx);
+    unsigned pages = is_long && exec->uses_guards ? ph_large_pages_in(block) : ph_block_pages(block);
     for (unsigned page = 0; page < pages; page++) {
-        if (is_long || !code->uses_guards || !ph_block_is_clean(block, page))
+        if (is_long || !exec->uses_guards || !ph_block_is_clean(block, page))
             ph_os_copy((char *)to + page * page_bytes, from + page * page_bytes, page_bytes);
     }
 }
 
 /* Copies of all mapped blocks, one after the other in each of two reservations. */
-static void make_copies(pageheap_exec *code)
+static void make_copies(pageheap_exec *exec)
 {
-    size_t bytes = (size_t)ph_load_relaxed(&code->mapped_blocks) * PH_BLOCK_BYTES;
+    size_t bytes = (size_t)ph_load_relaxed(&exec->mapped_blocks) * PH_BLOCK_BYTES;
     void *rx, *rw;
-    code->copy.is_whole = false;
-    code->copy.bytes = 0;
+    exec->copy.is_whole = false;
+    exec->copy.bytes = 0;
     if (bytes == 0) {
-        code->copy.is_whole = true;
+        exec->copy.is_whole = true;
         return;
     }
-    if (ph_code_note(code, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rx)) != 0)
+    if (ph_code_note(exec, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rx)) != 0)
         return;
-    if (ph_code_note(code, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rw)) != 0) {
+    if (ph_code_note(exec, ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rw)) != 0) {
         (void)ph_os.unmap(rx, bytes);
         return;
     }
-    code->copy.rx = (uintptr_t)rx;
-    code->copy.rw = (uintptr_t)rw;
-    code->copy.bytes = bytes;
-    uintptr_t from = next_mapped(code, code->rx_base);
+    exec->copy.rx = (uintptr_t)rx;
+    exec->copy.rw = (uintptr_t)rw;
+    exec->copy.bytes = bytes;
+    uintptr_t from = next_mapped(exec, exec->rx_base);
     for (size_t at = 0; at < bytes; at += PH_BLOCK_BYTES) {
-        if (ph_code_backend(code)->map(code, code->copy.rx + at, code->copy.rw + at) != 0)
+        if (ph_code_backend(exec)->map(exec, exec->copy.rx + at, exec->copy.rw + at) != 0)
             return;
-        copy_block(code, from, code->copy.rw + at);
-        from = next_mapped(code, from + PH_BLOCK_BYTES);
+        copy_block(exec, from, exec->copy.rw + at);
+        from = next_mapped(exec, from + PH_BLOCK_BYTES);
     }
-    code->copy.is_whole = true;
+    exec->copy.is_whole = true;
 }
 
-static void drop_copies(pageheap_exec *code)
+static void drop_copies(pageheap_exec *exec)
 {
-    if (code->copy.bytes == 0)
+    if (exec->copy.bytes == 0)
         return;
-    (void)ph_os.unmap((void *)code->copy.rx, code->copy.bytes);
-    (void)ph_os.unmap((void *)code->copy.rw, code->copy.bytes);
-    code->copy.bytes = 0;
+    (void)ph_os.unmap((void *)exec->copy.rx, exec->copy.bytes);
+    (void)ph_os.unmap((void *)exec->copy.rw, exec->copy.bytes);
+    exec->copy.bytes = 0;
 }
 
 /* A block's rw view was kept from the child: nothing else may come to lie there. */
-static void hide_rw(pageheap_exec *code)
+static void hide_rw(pageheap_exec *exec)
 {
-    uintptr_t end = code->rx_base + code->reserved_bytes;
-    uintptr_t rx = next_mapped(code, code->rx_base);
-    for (; rx < end; rx = next_mapped(code, rx + PH_BLOCK_BYTES))
-        (void)ph_code_note(code, ph_code_os.hide(ph_code_rw(code, rx), PH_BLOCK_BYTES));
+    uintptr_t end = exec->rx_base + exec->reserved_bytes;
+    uintptr_t rx = next_mapped(exec, exec->rx_base);
+    for (; rx < end; rx = next_mapped(exec, rx + PH_BLOCK_BYTES))
+        (void)ph_code_note(exec, ph_code_os.hide(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
 }
 
 /* In the child: its own pairs take the place of the parent's.  False if one could not be moved. */
-static bool adopt_copies(pageheap_exec *code)
+static bool adopt_copies(pageheap_exec *exec)
 {
-    uintptr_t rx = next_mapped(code, code->rx_base);
-    bool is_done = code->copy.is_whole;
-    for (size_t at = 0; at < code->copy.bytes && is_done; at += PH_BLOCK_BYTES) {
-        void *own_rw = (void *)(code->copy.rw + at);
-        is_done = ph_code_os.move((void *)(code->copy.rx + at), (void *)rx, PH_BLOCK_BYTES) == 0 &&
-                  ph_code_os.move(own_rw, ph_code_rw(code, rx), PH_BLOCK_BYTES) == 0 &&
-                  ph_code_os.keep_from_child(ph_code_rw(code, rx), PH_BLOCK_BYTES) == 0;
-        rx = next_mapped(code, rx + PH_BLOCK_BYTES);
+    uintptr_t rx = next_mapped(exec, exec->rx_base);
+    bool is_done = exec->copy.is_whole;
+    for (size_t at = 0; at < exec->copy.bytes && is_done; at += PH_BLOCK_BYTES) {
+        void *own_rw = (void *)(exec->copy.rw + at);
+        is_done = ph_code_os.move((void *)(exec->copy.rx + at), (void *)rx, PH_BLOCK_BYTES) == 0 &&
+                  ph_code_os.move(own_rw, ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0 &&
+                  ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0;
+        rx = next_mapped(exec, rx + PH_BLOCK_BYTES);
     }
     return is_done;
 }
 
 /* Who was writing is no more, and neither is what the forking thread had begun. */
-static void close_writers(pageheap_exec *code)
+static void close_writers(pageheap_exec *exec)
 {
-    size_t pages = (size_t)(code->reserved_bytes >> code->page_log2);
-    size_t block_pages = (size_t)1 << (PH_BLOCK_LOG2 - code->page_log2);
+    size_t pages = (size_t)(exec->reserved_bytes >> exec->page_log2);
+    size_t block_pages = (size_t)1 << (PH_BLOCK_LOG2 - exec->page_log2);
     for (size_t page = 0; page < pages; page++) {
-        uintptr_t rx = code->rx_base + ((uintptr_t)page << code->page_log2);
-        if (page % block_pages == 0 && !ph_code_is_mapped(code, rx)) {
+        uintptr_t rx = exec->rx_base + ((uintptr_t)page << exec->page_log2);
+        if (page % block_pages == 0 && !ph_code_is_mapped(exec, rx)) {
             page += block_pages - 1;
             continue;
         }
-        if (code->writers[page] == 0)
+        if (exec->writers[page] == 0)
             continue;
-        code->writers[page] = 0;
-        (void)ph_code_note(code, ph_code_os.protect((void *)rx, (size_t)1 << code->page_log2, PH_ACCESS_RX));
+        exec->writers[page] = 0;
+        (void)ph_code_note(exec, ph_code_os.protect((void *)rx, (size_t)1 << exec->page_log2, PH_ACCESS_RX));
     }
 }
 
-static void settle_child(pageheap_exec *code)
+static void settle_child(pageheap_exec *exec)
 {
-    ph_store_relaxed(&code->writers_inside, 0); /* threads that are no more */
-    if (code->backend == PAGEHEAP_EXEC_FLIP)
-        close_writers(code);
-    if (code->memory_file >= 0) { /* it is the parent's memory that this file shows */
-        (void)ph_code_os.file_close(code->memory_file);
-        code->memory_file = -1;
-        (void)ph_code_note(code, ph_code_os.memory_open(&code->memory_file));
+    ph_store_relaxed(&exec->writers_inside, 0); /* threads that are no more */
+    if (exec->backend == PAGEHEAP_EXEC_FLIP)
+        close_writers(exec);
+    if (exec->memory_file >= 0) { /* it is the parent's memory that this file shows */
+        (void)ph_code_os.file_close(exec->memory_file);
+        exec->memory_file = -1;
+        (void)ph_code_note(exec, ph_code_os.memory_open(&exec->memory_file));
     }
-    if (!ph_code_backend(code)->is_shared || !ph_code_is_live(code))
+    if (!ph_code_backend(exec)->is_shared || !ph_code_is_live(exec))
         return;
-    if (code->fork_policy == PAGEHEAP_EXEC_FORK_SHARE) {
-        ph_store_relaxed(&code->state, PH_CODE_BORROWED);
+    if (exec->fork_policy == PAGEHEAP_EXEC_FORK_SHARE) {
+        ph_store_relaxed(&exec->state, PH_CODE_BORROWED);
     } else {
-        hide_rw(code);
-        if (code->fork_policy != PAGEHEAP_EXEC_FORK_PRIVATE || !adopt_copies(code))
-            ph_store_relaxed(&code->state, PH_CODE_READ);
-        drop_copies(code);
+        hide_rw(exec);
+        if (exec->fork_policy != PAGEHEAP_EXEC_FORK_PRIVATE || !adopt_copies(exec))
+            ph_store_relaxed(&exec->state, PH_CODE_READ);
+        drop_copies(exec);
     }
-    ph_code_guard_again(code);
+    ph_code_guard_again(exec);
 }
 
 void ph_code_before_fork(pageheap *heap)
 {
-    pageheap_exec *code = heap->code;
-    ph_mutex_lock(&code->map_turn);
-    ph_mutex_lock(&code->write_turn);
-    if (wants_copy(code))
-        make_copies(code);
+    pageheap_exec *exec = heap->exec;
+    ph_mutex_lock(&exec->map_turn);
+    ph_mutex_lock(&exec->write_turn);
+    if (wants_copy(exec))
+        make_copies(exec);
 }
 
 void ph_code_after_fork(pageheap *heap, bool is_child)
 {
-    pageheap_exec *code = heap->code;
+    pageheap_exec *exec = heap->exec;
     if (is_child)
-        settle_child(code);
+        settle_child(exec);
     else
-        drop_copies(code);
-    ph_mutex_unlock(&code->write_turn);
-    ph_mutex_unlock(&code->map_turn);
+        drop_copies(exec);
+    ph_mutex_unlock(&exec->write_turn);
+    ph_mutex_unlock(&exec->map_turn);
 }

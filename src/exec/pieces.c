@@ -12,22 +12,22 @@ static ph_slab *slab_of_block(ph_block *block)
     return (ph_slab *)(void *)block; /* its first member */
 }
 
-static uintptr_t piece_address(const pageheap_exec *code, const ph_slab *slab, unsigned granule)
+static uintptr_t piece_address(const pageheap_exec *exec, const ph_slab *slab, unsigned granule)
 {
-    return slab->rx + ((uintptr_t)granule << code->granule_log2);
+    return slab->rx + ((uintptr_t)granule << exec->granule_log2);
 }
 
-static size_t slab_pages(const pageheap_exec *code)
+static size_t slab_pages(const pageheap_exec *exec)
 {
-    return (size_t)1 << (code->slab_log2 - code->page_log2);
+    return (size_t)1 << (exec->slab_log2 - exec->page_log2);
 }
 
 /* ---- slabs come and go -------------------------------------------------------------------- */
 
 /* The record of this place, made if it has none (C5). */
-static ph_slab *slab_record(pageheap_exec *code, uintptr_t rx)
+static ph_slab *slab_record(pageheap_exec *exec, uintptr_t rx)
 {
-    _Atomic(ph_slab *) *slot = &code->slabs[(rx - code->rx_base) >> code->slab_log2];
+    _Atomic(ph_slab *) *slot = &exec->slabs[(rx - exec->rx_base) >> exec->slab_log2];
     ph_slab *slab = ph_load_acquire(slot);
     if (slab != NULL)
         return slab;
@@ -41,24 +41,24 @@ static ph_slab *slab_record(pageheap_exec *code, uintptr_t rx)
 }
 
 /* A new slab for the calling thread's front.  Nothing is held. */
-static int open_slab(pageheap_exec *code, ph_front *mine)
+static int open_slab(pageheap_exec *exec, ph_front *mine)
 {
     uintptr_t rx;
-    unsigned pages = (unsigned)slab_pages(code);
-    uintptr_t run = ph_code_take_run(code, pages, pages);
-    int error = run == 0 ? PAGEHEAP_ENOMEM : ph_code_finish(code, run, pages, &rx);
-    if (error != 0)
-        return error;
-    ph_slab *slab = slab_record(code, rx);
+    unsigned pages = (unsigned)slab_pages(exec);
+    uintptr_t run = ph_code_take_run(exec, pages, pages);
+    int code = run == 0 ? PAGEHEAP_ENOMEM : ph_code_finish(exec, run, pages, &rx);
+    if (code != 0)
+        return code;
+    ph_slab *slab = slab_record(exec, rx);
     if (slab == NULL) {
-        ph_run_return(code->heap, rx, pages, false);
+        ph_run_return(exec->heap, rx, pages, false);
         return PAGEHEAP_ENOMEM;
     }
     ph_block_init(&slab->block, slab->tags, 0, PH_PAGE_LOG2_MIN, false);
     slab->block.bin_index = PH_NO_BIN;
-    if (ph_bits_any(code->executed, ph_code_page(code, rx), pages))
+    if (ph_bits_any(exec->executed, ph_code_page(exec, rx), pages))
         ph_bits_set(slab->executed, 0, PH_SLAB_GRANULES); /* as pages, or as another slab's pieces */
-    ph_fetch_add_relaxed(&code->slab_count, 1);
+    ph_fetch_add_relaxed(&exec->slab_count, 1);
     ph_front_enter(mine);
     slab->prev = NULL;
     slab->next = mine->pieces->slabs;
@@ -97,15 +97,15 @@ static void close_if_spare(ph_pieces *pieces, ph_slab *slab, ph_slab **closed)
 }
 
 /* Their pages go back to the heap, full of traps (P4).  Nothing is held. */
-static void return_slabs(pageheap_exec *code, ph_slab *closed)
+static void return_slabs(pageheap_exec *exec, ph_slab *closed)
 {
     while (closed != NULL) {
         ph_slab *next = closed->next;
         uintptr_t rx = closed->rx;
         if (ph_bits_any(closed->executed, 0, PH_SLAB_GRANULES))
-            ph_bits_set(code->executed, ph_code_page(code, rx), slab_pages(code));
-        ph_fetch_sub_relaxed(&code->slab_count, 1);
-        (void)ph_run_free(code->heap, rx, slab_pages(code));
+            ph_bits_set(exec->executed, ph_code_page(exec, rx), slab_pages(exec));
+        ph_fetch_sub_relaxed(&exec->slab_count, 1);
+        (void)ph_run_free(exec->heap, rx, slab_pages(exec));
         closed = next;
     }
 }
@@ -120,25 +120,25 @@ static void give_to_slab(ph_pieces *pieces, ph_slab *slab, unsigned granule, uns
     close_if_spare(pieces, slab, closed);
 }
 
-static void give_kept(const pageheap_exec *code, ph_pieces *pieces, unsigned granules, uint32_t keep,
+static void give_kept(const pageheap_exec *exec, ph_pieces *pieces, unsigned granules, uint32_t keep,
                       ph_slab **closed)
 {
     while (pieces->tops[granules] > &pieces->kept[granules][1 + keep]) {
         ph_kept_piece piece = *--pieces->tops[granules];
-        give_to_slab(pieces, piece.slab, ph_slab_granule(code, piece.rx), granules, closed);
+        give_to_slab(pieces, piece.slab, ph_slab_granule(exec, piece.rx), granules, closed);
     }
 }
 
 /* A piece whose mark is clear and that holds traps. */
-static void keep_piece(const pageheap_exec *code, ph_pieces *pieces, ph_slab *slab, uintptr_t rx,
+static void keep_piece(const pageheap_exec *exec, ph_pieces *pieces, ph_slab *slab, uintptr_t rx,
                        unsigned granules, ph_slab **closed)
 {
     if (granules > PH_KEPT_GRANULES_MAX) {
-        give_to_slab(pieces, slab, ph_slab_granule(code, rx), granules, closed);
+        give_to_slab(pieces, slab, ph_slab_granule(exec, rx), granules, closed);
         return;
     }
     if (pieces->tops[granules]->rx == PH_KEPT_END)
-        give_kept(code, pieces, granules, PH_KEPT_EACH / 2, closed);
+        give_kept(exec, pieces, granules, PH_KEPT_EACH / 2, closed);
     *pieces->tops[granules]++ = (ph_kept_piece){ rx, slab };
 }
 
@@ -209,14 +209,14 @@ static void collect(ph_front *front, ph_slab **closed)
 /* ---- alloc -------------------------------------------------------------------------------- */
 
 /* The front's pieces, made if it has none; front not held, only its thread calls. */
-static ph_pieces *pieces_of(pageheap_exec *code, ph_front *mine)
+static ph_pieces *pieces_of(pageheap_exec *exec, ph_front *mine)
 {
     if (mine->pieces != NULL)
         return mine->pieces;
     ph_pieces *pieces = ph_meta_alloc(sizeof *pieces);
     if (pieces == NULL)
         return NULL;
-    ph_fetch_add_relaxed(&code->heap->metadata_bytes, sizeof *pieces);
+    ph_fetch_add_relaxed(&exec->heap->metadata_bytes, sizeof *pieces);
     for (unsigned granules = 0; granules <= PH_KEPT_GRANULES_MAX; granules++) {
         pieces->tops[granules] = &pieces->kept[granules][1];
         pieces->kept[granules][1 + PH_KEPT_EACH].rx = PH_KEPT_END;
@@ -227,13 +227,13 @@ static ph_pieces *pieces_of(pageheap_exec *code, ph_front *mine)
     return pieces;
 }
 
-static void enliven(const pageheap_exec *code, ph_front *mine, const ph_kept_piece *piece)
+static void enliven(const pageheap_exec *exec, ph_front *mine, const ph_kept_piece *piece)
 {
-    ph_block_mark(&piece->slab->block, ph_slab_granule(code, piece->rx), ph_front_is_shared(mine));
+    ph_block_mark(&piece->slab->block, ph_slab_granule(exec, piece->rx), ph_front_is_shared(mine));
 }
 
 /* Cut a few pieces from the best slab; the first is the answer, the others are kept (front held). */
-static bool cut(const pageheap_exec *code, ph_pieces *pieces, unsigned granules, ph_kept_piece *ret_piece)
+static bool cut(const pageheap_exec *exec, ph_pieces *pieces, unsigned granules, ph_kept_piece *ret_piece)
 {
     uint16_t starts[REFILL_PIECES];
     unsigned clean;
@@ -246,13 +246,13 @@ static bool cut(const pageheap_exec *code, ph_pieces *pieces, unsigned granules,
     ph_index_update(&pieces->index, block);
     for (unsigned i = taken; i-- > 1;)
         *pieces->tops[granules]++ =
-            (ph_kept_piece){ piece_address(code, slab, starts[i] & PH_START_MASK), slab };
-    *ret_piece = (ph_kept_piece){ piece_address(code, slab, starts[0] & PH_START_MASK), slab };
+            (ph_kept_piece){ piece_address(exec, slab, starts[i] & PH_START_MASK), slab };
+    *ret_piece = (ph_kept_piece){ piece_address(exec, slab, starts[0] & PH_START_MASK), slab };
     return true;
 }
 
 /* The newest kept piece, or one that is cut, live. */
-static bool take(pageheap_exec *code, ph_front *mine, unsigned granules, ph_kept_piece *ret_piece)
+static bool take(pageheap_exec *exec, ph_front *mine, unsigned granules, ph_kept_piece *ret_piece)
 {
     ph_slab *closed = NULL;
     ph_front_enter(mine);
@@ -262,25 +262,25 @@ static bool take(pageheap_exec *code, ph_front *mine, unsigned granules, ph_kept
     if (is_taken)
         *ret_piece = *--*top;
     else
-        is_taken = cut(code, mine->pieces, granules, ret_piece);
+        is_taken = cut(exec, mine->pieces, granules, ret_piece);
     if (is_taken)
-        enliven(code, mine, ret_piece);
+        enliven(exec, mine, ret_piece);
     ph_front_leave(mine);
-    return_slabs(code, closed);
+    return_slabs(exec, closed);
     return is_taken;
 }
 
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, ph_kept_piece *ret_piece)
+int ph_piece_alloc(pageheap_exec *exec, unsigned granules, ph_kept_piece *ret_piece)
 {
-    ph_front *mine = ph_front_mine(code->heap);
-    if (mine == NULL || pieces_of(code, mine) == NULL)
+    ph_front *mine = ph_front_mine(exec->heap);
+    if (mine == NULL || pieces_of(exec, mine) == NULL)
         return PAGEHEAP_ENOMEM;
-    bool is_taken = take(code, mine, granules, ret_piece);
+    bool is_taken = take(exec, mine, granules, ret_piece);
     for (unsigned attempt = 0; !is_taken && attempt < 2; attempt++) {
-        int error = open_slab(code, mine);
-        if (error != 0)
-            return error;
-        is_taken = take(code, mine, granules, ret_piece);
+        int code = open_slab(exec, mine);
+        if (code != 0)
+            return code;
+        is_taken = take(exec, mine, granules, ret_piece);
     }
     return is_taken ? 0 : PAGEHEAP_ENOMEM;
 }
@@ -333,53 +333,53 @@ static void give_remote(ph_front *owner, ph_slab *slab, unsigned granule)
 }
 
 /* A claimed piece goes back to whose it is. */
-static void give_back(pageheap_exec *code, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
+static void give_back(pageheap_exec *exec, ph_front *mine, ph_slab *slab, uintptr_t rx, size_t granules)
 {
     ph_front *owner = ph_load_acquire(&slab->owner); /* it stays: our piece is not back yet */
-    unsigned granule = ph_slab_granule(code, rx);
+    unsigned granule = ph_slab_granule(exec, rx);
     ph_slab *closed = NULL;
     if (owner != mine && mine != NULL) {
         give_remote(owner, slab, granule);
         return;
     }
     ph_front_hold(owner, mine);
-    keep_piece(code, owner->pieces, slab, rx, (unsigned)granules, &closed);
+    keep_piece(exec, owner->pieces, slab, rx, (unsigned)granules, &closed);
     ph_front_release(owner, mine);
-    return_slabs(code, closed);
+    return_slabs(exec, closed);
 }
 
 /* It may hold something else than traps; it is ours alone. */
-static bool needs_fill(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, unsigned granule,
+static bool needs_fill(const pageheap_exec *exec, const ph_slab *slab, uintptr_t rx, unsigned granule,
                        size_t granules)
 {
-    return code->fills && (ph_bits_any(slab->written, granule, granules) ||
+    return exec->fills && (ph_bits_any(slab->written, granule, granules) ||
                            *(const volatile uint64_t *)rx != PH_TRAP_INSTRUCTIONS);
 }
 
-int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules)
+int ph_piece_free(pageheap_exec *exec, ph_slab *slab, uintptr_t rx, size_t granules)
 {
-    unsigned granule = ph_slab_granule(code, rx);
-    ph_front *mine = ph_front_mine(code->heap);
-    if ((rx & code->granule_mask) != 0)
+    unsigned granule = ph_slab_granule(exec, rx);
+    ph_front *mine = ph_front_mine(exec->heap);
+    if ((rx & exec->granule_mask) != 0)
         return PAGEHEAP_EINVAL;
-    int error = claim(mine, slab, granule, granules);
-    if (error != 0)
-        return error;
-    ph_code_tell_freed(code, rx, granules << code->granule_log2);
-    if (needs_fill(code, slab, rx, granule, granules) &&
-        ph_code_fill(code, rx, granules << code->granule_log2) == 0)
+    int code = claim(mine, slab, granule, granules);
+    if (code != 0)
+        return code;
+    ph_code_tell_freed(exec, rx, granules << exec->granule_log2);
+    if (needs_fill(exec, slab, rx, granule, granules) &&
+        ph_code_fill(exec, rx, granules << exec->granule_log2) == 0)
         ph_bits_clear(slab->written, granule, granules);
-    give_back(code, mine, slab, rx, granules);
+    give_back(exec, mine, slab, rx, granules);
     return 0;
 }
 
 /* ---- shrink, find ------------------------------------------------------------------------- */
 
-int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules)
+int ph_piece_shrink(pageheap_exec *exec, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules)
 {
-    ph_front *mine = ph_front_mine(code->heap);
-    unsigned granule = ph_slab_granule(code, rx);
-    if ((rx & code->granule_mask) != 0)
+    ph_front *mine = ph_front_mine(exec->heap);
+    unsigned granule = ph_slab_granule(exec, rx);
+    if ((rx & exec->granule_mask) != 0)
         return PAGEHEAP_EINVAL;
     for (;;) {
         ph_front *owner = ph_load_acquire(&slab->owner); /* pairs with open_slab */
@@ -404,65 +404,65 @@ int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t gra
     }
     if (new_granules == granules)
         return 0;
-    return ph_piece_free(code, slab, rx + ((uintptr_t)new_granules << code->granule_log2),
+    return ph_piece_free(exec, slab, rx + ((uintptr_t)new_granules << exec->granule_log2),
                          granules - new_granules);
 }
 
-bool ph_piece_find(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
+bool ph_piece_find(const pageheap_exec *exec, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
                    unsigned *ret_granules)
 {
-    int first = ph_block_run_start(&slab->block, ph_slab_granule(code, rx));
+    int first = ph_block_run_start(&slab->block, ph_slab_granule(exec, rx));
     if (first < 0)
         return false;
-    *ret_start = piece_address(code, slab, (unsigned)first);
+    *ret_start = piece_address(exec, slab, (unsigned)first);
     *ret_granules = ph_block_run_pages(&slab->block, (unsigned)first);
     return *ret_granules != 0;
 }
 
 /* ---- all of them -------------------------------------------------------------------------- */
 
-void ph_pieces_trim(pageheap_exec *code)
+void ph_pieces_trim(pageheap_exec *exec)
 {
     ph_slab *closed = NULL;
-    ph_fronts_lock_all(code->heap);
-    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+    ph_fronts_lock_all(exec->heap);
+    for (ph_front *front = ph_load_acquire(&exec->heap->fronts); front != NULL; front = front->next) {
         if (front->pieces == NULL)
             continue;
         collect(front, &closed);
         for (unsigned granules = 1; granules <= PH_KEPT_GRANULES_MAX; granules++)
-            give_kept(code, front->pieces, granules, 0, &closed);
+            give_kept(exec, front->pieces, granules, 0, &closed);
         ph_slab *next;
         for (ph_slab *slab = front->pieces->slabs; slab != NULL; slab = next) {
             next = slab->next;
             close_empty(front->pieces, slab, &closed);
         }
     }
-    ph_fronts_unlock_all(code->heap);
-    return_slabs(code, closed);
+    ph_fronts_unlock_all(exec->heap);
+    return_slabs(exec, closed);
 }
 
-const char *ph_pieces_check(pageheap_exec *code)
+const char *ph_pieces_check(pageheap_exec *exec)
 {
     const char *wrong = NULL;
-    ph_fronts_lock_all(code->heap);
-    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+    ph_fronts_lock_all(exec->heap);
+    for (ph_front *front = ph_load_acquire(&exec->heap->fronts); front != NULL; front = front->next) {
         const ph_slab *slab = front->pieces == NULL ? NULL : front->pieces->slabs;
         for (; slab != NULL && wrong == NULL; slab = slab->next)
             wrong = ph_load_relaxed(&slab->owner) != front ? "P1" : ph_block_check(&slab->block);
     }
-    ph_fronts_unlock_all(code->heap);
+    ph_fronts_unlock_all(exec->heap);
     return wrong;
 }
 
-void ph_pieces_end(pageheap_exec *code)
+void ph_pieces_end(pageheap_exec *exec)
 {
-    for (ph_front *front = ph_load_acquire(&code->heap->fronts); front != NULL; front = front->next) {
+    for (ph_front *front = ph_load_acquire(&exec->heap->fronts); front != NULL; front = front->next) {
         if (front->pieces != NULL)
             ph_meta_free(front->pieces, sizeof *front->pieces);
         front->pieces = NULL;
     }
-    for (size_t i = 0; i < code->reserved_bytes >> code->slab_log2; i++) {
-        ph_slab *slab = ph_load_relaxed(&code->slabs[i]);
+    for (size_t i = 0; i < exec->reserved_bytes >> exec->slab_log2; i++) {
+        ph_slab *slab = ph_load_relaxed(&exec->slabs[i]);
         if (slab != NULL)
             ph_meta_free(slab, sizeof *slab);
     }

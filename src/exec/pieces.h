@@ -49,34 +49,34 @@ typedef struct ph_pieces {
 #define PH_KEPT_END UINTPTR_MAX
 
 /* The slab at this address of the heap, NULL if there is none. */
-static inline ph_slab *ph_slab_at(const pageheap_exec *code, uintptr_t rx)
+static inline ph_slab *ph_slab_at(const pageheap_exec *exec, uintptr_t rx)
 {
-    ph_slab *slab = ph_load_acquire(&code->slabs[(rx - code->rx_base) >> code->slab_log2]); /* C5 */
+    ph_slab *slab = ph_load_acquire(&exec->slabs[(rx - exec->rx_base) >> exec->slab_log2]); /* C5 */
     return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with open_slab */
 }
 
 /* The number of a granule in its slab, which begins at a multiple of its size. */
-static inline unsigned ph_slab_granule(const pageheap_exec *code, uintptr_t rx)
+static inline unsigned ph_slab_granule(const pageheap_exec *exec, uintptr_t rx)
 {
-    return (unsigned)(rx >> code->granule_log2) % PH_SLAB_GRANULES;
+    return (unsigned)(rx >> exec->granule_log2) % PH_SLAB_GRANULES;
 }
 
 /* Codes are public ones. */
-int ph_piece_alloc(pageheap_exec *code, unsigned granules, ph_kept_piece *ret_piece);
-int ph_piece_free(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules);
-int ph_piece_shrink(pageheap_exec *code, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules);
+int ph_piece_alloc(pageheap_exec *exec, unsigned granules, ph_kept_piece *ret_piece);
+int ph_piece_free(pageheap_exec *exec, ph_slab *slab, uintptr_t rx, size_t granules);
+int ph_piece_shrink(pageheap_exec *exec, ph_slab *slab, uintptr_t rx, size_t granules, size_t new_granules);
 
 /* The live piece that holds `rx`: its first granule and length.  No lock. */
-bool ph_piece_find(const pageheap_exec *code, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
+bool ph_piece_find(const pageheap_exec *exec, const ph_slab *slab, uintptr_t rx, uintptr_t *ret_start,
                    unsigned *ret_granules);
 
 /* Everything that is kept goes back to the slabs, and slabs without a piece to the heap. */
-void ph_pieces_trim(pageheap_exec *code);
+void ph_pieces_trim(pageheap_exec *exec);
 
 /* Recount every slab.  The text of what does not hold, or NULL. */
-const char *ph_pieces_check(pageheap_exec *code);
+const char *ph_pieces_check(pageheap_exec *exec);
 
 /* For destroy. */
-void ph_pieces_end(pageheap_exec *code);
+void ph_pieces_end(pageheap_exec *exec);
 
 #endif

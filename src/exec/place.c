@@ -82,40 +82,40 @@ static int reserve_rx(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr_t 
     return error;
 }
 
-static int reserve_both(pageheap_exec *code, uintptr_t near, uint64_t reach, uint64_t bytes)
+static int reserve_both(pageheap_exec *exec, uintptr_t near, uint64_t reach, uint64_t bytes)
 {
     uintptr_t rx;
     void *rw;
     int error = reserve_rx(near, reach, bytes, &rx);
     if (error != 0)
         return error;
-    if (ph_code_backend(code)->has_rw) {
+    if (ph_code_backend(exec)->has_rw) {
         error = ph_os_reserve_aligned(bytes, PH_BLOCK_BYTES, &rw);
         if (error != 0) {
             (void)ph_os.unmap((void *)rx, bytes);
             return error;
         }
-        code->rw_delta = (uintptr_t)rw - rx;
+        exec->rw_delta = (uintptr_t)rw - rx;
     }
-    code->rx_base = rx;
-    code->reserved_bytes = bytes;
+    exec->rx_base = rx;
+    exec->reserved_bytes = bytes;
     return 0;
 }
 
-int ph_code_reserve(pageheap_exec *code, uintptr_t near, uint64_t reach_bytes, uint64_t bytes)
+int ph_code_reserve(pageheap_exec *exec, uintptr_t near, uint64_t reach_bytes, uint64_t bytes)
 {
     int error = -ENOMEM;
     for (; bytes >= PH_BLOCK_BYTES; bytes = bytes / 2 & ~(PH_BLOCK_BYTES - 1)) {
-        error = reserve_both(code, near, reach_bytes, bytes);
+        error = reserve_both(exec, near, reach_bytes, bytes);
         if (error == 0)
             return 0;
     }
     return error;
 }
 
-void ph_code_unreserve(pageheap_exec *code)
+void ph_code_unreserve(pageheap_exec *exec)
 {
-    (void)ph_os.unmap((void *)code->rx_base, code->reserved_bytes);
-    if (ph_code_backend(code)->has_rw)
-        (void)ph_os.unmap((void *)(code->rx_base + code->rw_delta), code->reserved_bytes);
+    (void)ph_os.unmap((void *)exec->rx_base, exec->reserved_bytes);
+    if (ph_code_backend(exec)->has_rw)
+        (void)ph_os.unmap((void *)(exec->rx_base + exec->rw_delta), exec->reserved_bytes);
 }

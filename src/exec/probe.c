@@ -20,53 +20,53 @@ static struct {
 
 /* Code is run, overwritten, and run again.  Who translates programs may miss what is written through another
  * address (QEMU before 8.1, Valgrind), and would then run what was there before. */
-static int try_run(pageheap_exec *code)
+static int try_run(pageheap_exec *exec)
 {
     int error = 0;
     for (int n = 1; n <= 2 && PH_RETURN_INSTRUCTIONS(1) != 0 && error == 0; n++) {
         uint64_t function = PH_RETURN_INSTRUCTIONS(n);
-        error = ph_code_backend(code)->write(code, code->rx_base, &function, sizeof function);
-        ph_code_os_flush(code->rx_base, sizeof function);
-        if (error == 0 && ((int (*)(void))code->rx_base)() != n)
+        error = ph_code_backend(exec)->write(exec, exec->rx_base, &function, sizeof function);
+        ph_code_os_flush(exec->rx_base, sizeof function);
+        if (error == 0 && ((int (*)(void))exec->rx_base)() != n)
             error = -EIO;
     }
     return error;
 }
 
 /* One block is mapped, written and read back. */
-static int try_block(pageheap_exec *code, bool *ret_guards)
+static int try_block(pageheap_exec *exec, bool *ret_guards)
 {
-    uintptr_t rx = code->rx_base;
-    int error = ph_code_backend(code)->map(code, rx, rx + code->rw_delta);
+    uintptr_t rx = exec->rx_base;
+    int error = ph_code_backend(exec)->map(exec, rx, rx + exec->rw_delta);
     if (error == 0)
-        error = ph_code_backend(code)->write(code, rx, ph_traps, sizeof ph_traps[0]);
+        error = ph_code_backend(exec)->write(exec, rx, ph_traps, sizeof ph_traps[0]);
     if (error == 0 && *(const volatile uint64_t *)rx != ph_traps[0])
         error = -EIO;
     if (error == 0)
-        error = try_run(code);
+        error = try_run(exec);
     if (error == 0)
-        *ret_guards = ph_os.advise((void *)rx, (size_t)1 << code->page_log2, PH_ADVICE_GUARD) == 0;
+        *ret_guards = ph_os.advise((void *)rx, (size_t)1 << exec->page_log2, PH_ADVICE_GUARD) == 0;
     return error;
 }
 
 static int try_backend(uint32_t backend, bool *ret_guards)
 {
     uint16_t writers[TRY_PAGES_MAX] = { 0 };
-    pageheap_exec code = {
+    pageheap_exec exec = {
         .backend = backend, .page_log2 = ph_os_facts_now.page_log2, .writers = writers, .memory_file = -1
     };
     int error = 0;
     *ret_guards = false;
     if (backend == PAGEHEAP_EXEC_PRIVATE)
-        error = ph_code_os.memory_open(&code.memory_file);
+        error = ph_code_os.memory_open(&exec.memory_file);
     if (error == 0)
-        error = ph_code_reserve(&code, 0, 0, PH_BLOCK_BYTES);
+        error = ph_code_reserve(&exec, 0, 0, PH_BLOCK_BYTES);
     if (error == 0) {
-        error = try_block(&code, ret_guards);
-        ph_code_unreserve(&code);
+        error = try_block(&exec, ret_guards);
+        ph_code_unreserve(&exec);
     }
-    if (code.memory_file >= 0)
-        (void)ph_code_os.file_close(code.memory_file);
+    if (exec.memory_file >= 0)
+        (void)ph_code_os.file_close(exec.memory_file);
     return error;
 }
 

@@ -49,9 +49,9 @@ static uintptr_t take_from(ph_front *owner, ph_front *mine, ph_block *block, uns
     return run;
 }
 
-static uintptr_t search(pageheap_exec *code, ph_front *mine, unsigned pages, const bounds *within)
+static uintptr_t search(pageheap_exec *exec, ph_front *mine, unsigned pages, const bounds *within)
 {
-    pageheap *heap = code->heap;
+    pageheap *heap = exec->heap;
     uintptr_t run = 0;
     uintptr_t base = within->lo & ~(uintptr_t)(PH_BLOCK_BYTES - 1);
     for (; base < within->hi && run == 0; base += PH_BLOCK_BYTES) {
@@ -68,29 +68,29 @@ static uintptr_t search(pageheap_exec *code, ph_front *mine, unsigned pages, con
     return run;
 }
 
-int ph_code_alloc_within(pageheap_exec *code, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx)
+int ph_code_alloc_within(pageheap_exec *exec, uint64_t pages, uintptr_t lo, uintptr_t hi, uintptr_t *ret_rx)
 {
-    pageheap *heap = code->heap;
-    uintptr_t page_mask = ((uintptr_t)1 << code->page_log2) - 1;
-    uintptr_t end = code->rx_base + code->reserved_bytes;
-    bounds within = { ph_max_u64(lo, code->rx_base), ph_min_u64(hi, end) };
+    pageheap *heap = exec->heap;
+    uintptr_t page_mask = ((uintptr_t)1 << exec->page_log2) - 1;
+    uintptr_t end = exec->rx_base + exec->reserved_bytes;
+    bounds within = { ph_max_u64(lo, exec->rx_base), ph_min_u64(hi, end) };
     if (lo >= hi || lo > UINTPTR_MAX - page_mask || pages > heap->block_pages)
         return PAGEHEAP_EINVAL;
     within.lo = (within.lo + page_mask) & ~page_mask;
     within.hi &= ~page_mask;
-    if (within.lo >= within.hi || (within.hi - within.lo) >> code->page_log2 < pages)
+    if (within.lo >= within.hi || (within.hi - within.lo) >> exec->page_log2 < pages)
         return PAGEHEAP_ERANGE;
     ph_front *mine = ph_front_mine(heap);
     if (mine == NULL || !ph_heap_charge(heap, pages))
         return PAGEHEAP_ENOMEM;
-    uintptr_t run = search(code, mine, (unsigned)pages, &within);
+    uintptr_t run = search(exec, mine, (unsigned)pages, &within);
     if (run == 0) {
         ph_heap_drain_all(heap);
-        run = search(code, mine, (unsigned)pages, &within);
+        run = search(exec, mine, (unsigned)pages, &within);
     }
     if (run == 0) {
         ph_heap_uncharge(heap, pages);
         return PAGEHEAP_ERANGE;
     }
-    return ph_code_finish(code, run, pages, ret_rx);
+    return ph_code_finish(exec, run, pages, ret_rx);
 }

@@ -8,50 +8,50 @@ uint64_t ph_traps[PH_TRAP_WORDS];
 /* ---- writes ------------------------------------------------------------------------------- */
 
 /* Between these two a seal waits; after it nobody gets in. */
-static bool begin_inside(pageheap_exec *code)
+static bool begin_inside(pageheap_exec *exec)
 {
-    atomic_fetch_add(&code->writers_inside,
+    atomic_fetch_add(&exec->writers_inside,
                      1); /* sequentially consistent, as is the seal's change of state */
-    if (PH_LIKELY(atomic_load(&code->state) != PH_CODE_SEALED))
+    if (PH_LIKELY(atomic_load(&exec->state) != PH_CODE_SEALED))
         return true;
-    atomic_fetch_sub(&code->writers_inside, 1);
+    atomic_fetch_sub(&exec->writers_inside, 1);
     return false;
 }
 
-static void end_inside(pageheap_exec *code)
+static void end_inside(pageheap_exec *exec)
 {
-    atomic_fetch_sub(&code->writers_inside, 1); /* pairs with the seal's load */
+    atomic_fetch_sub(&exec->writers_inside, 1); /* pairs with the seal's load */
 }
 
-int ph_code_write(pageheap_exec *code, uintptr_t rx, const void *from, size_t bytes)
+int ph_code_write(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes)
 {
-    if (!begin_inside(code))
+    if (!begin_inside(exec))
         return -EACCES;
-    int error = ph_code_backend(code)->write(code, rx, from, bytes);
-    end_inside(code);
+    int error = ph_code_backend(exec)->write(exec, rx, from, bytes);
+    end_inside(exec);
     return error;
 }
 
 /* In parts, but pages that have to be made writable are that once. */
-static int fill_parts(pageheap_exec *code, uintptr_t rx, size_t bytes)
+static int fill_parts(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    int error = ph_code_begin_write(code, rx, bytes);
+    int error = ph_code_begin_write(exec, rx, bytes);
     if (error != 0)
         return error;
     for (size_t done = 0; done < bytes && error == 0; done += sizeof ph_traps) {
         size_t part = bytes - done < sizeof ph_traps ? bytes - done : sizeof ph_traps;
-        error = ph_code_backend(code)->write(code, rx + done, ph_traps, part);
+        error = ph_code_backend(exec)->write(exec, rx + done, ph_traps, part);
     }
-    int end_error = ph_code_end_write(code, rx, bytes);
+    int end_error = ph_code_end_write(exec, rx, bytes);
     return error != 0 ? error : end_error;
 }
 
-int ph_code_fill(pageheap_exec *code, uintptr_t rx, size_t bytes)
+int ph_code_fill(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    if (!begin_inside(code))
+    if (!begin_inside(exec))
         return -EACCES;
-    int error = fill_parts(code, rx, bytes);
-    end_inside(code);
+    int error = fill_parts(exec, rx, bytes);
+    end_inside(exec);
     return error;
 }
 
@@ -63,36 +63,36 @@ typedef struct bit_range {
     size_t first, count;
 } bit_range;
 
-static bit_range range_of(const pageheap_exec *code, uintptr_t rx, size_t bytes)
+static bit_range range_of(const pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    ph_slab *slab = ph_slab_at(code, rx);
-    uintptr_t base = slab != NULL ? slab->rx : code->rx_base;
-    unsigned log2 = slab != NULL ? code->granule_log2 : code->page_log2;
+    ph_slab *slab = ph_slab_at(exec, rx);
+    uintptr_t base = slab != NULL ? slab->rx : exec->rx_base;
+    unsigned log2 = slab != NULL ? exec->granule_log2 : exec->page_log2;
     size_t first = (rx - base) >> log2;
     size_t last = (rx + bytes - 1 - base) >> log2;
-    return (bit_range){ .written = slab != NULL ? slab->written : code->written,
-                        .executed = slab != NULL ? slab->executed : code->executed,
+    return (bit_range){ .written = slab != NULL ? slab->written : exec->written,
+                        .executed = slab != NULL ? slab->executed : exec->executed,
                         .first = first,
                         .count = last - first + 1 };
 }
 
-void ph_code_note_written(pageheap_exec *code, uintptr_t rx, size_t bytes)
+void ph_code_note_written(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    if (!code->fills)
+    if (!exec->fills)
         return;
-    bit_range range = range_of(code, rx, bytes);
+    bit_range range = range_of(exec, rx, bytes);
     ph_bits_set(range.written, range.first, range.count);
 }
 
-bool ph_code_was_executed(const pageheap_exec *code, uintptr_t rx, size_t bytes)
+bool ph_code_was_executed(const pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    bit_range range = range_of(code, rx, bytes);
+    bit_range range = range_of(exec, rx, bytes);
     return ph_bits_any(range.executed, range.first, range.count);
 }
 
-bool ph_code_note_executed(pageheap_exec *code, uintptr_t rx, size_t bytes)
+bool ph_code_note_executed(pageheap_exec *exec, uintptr_t rx, size_t bytes)
 {
-    bit_range range = range_of(code, rx, bytes);
+    bit_range range = range_of(exec, rx, bytes);
     bool before = ph_bits_any(range.executed, range.first, range.count);
     ph_bits_set(range.executed, range.first, range.count);
     return before;

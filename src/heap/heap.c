@@ -90,7 +90,7 @@ static int register_fork_handler(void)
 }
 
 pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *backing,
-                         struct pageheap_exec *code, int *ret_error)
+                         struct pageheap_exec *exec, int *ret_error)
 {
     *ret_error = ph_os_setup();
     if (*ret_error == 0)
@@ -104,7 +104,7 @@ pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *back
     }
     apply_options(heap, options);
     heap->backing = backing;
-    heap->code = code;
+    heap->exec = exec;
     ph_special_front_init(heap);
     ph_special_init(heap);
     uint64_t now_ms = ph_os.now_ms();

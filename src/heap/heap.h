@@ -88,7 +88,7 @@ struct pageheap {
     uint64_t retain_pages; /* UINT64_MAX: no bound */
     uint64_t reserve_bytes;
     const ph_backing *backing;
-    struct pageheap_exec *code; /* of which this is the pages; NULL in a heap of plain memory */
+    struct pageheap_exec *exec; /* of which this is the pages; NULL in a heap of plain memory */
 
     ph_mutex lock;
     ph_region *regions; /* lock */
@@ -146,7 +146,7 @@ extern const ph_backing ph_backing_plain;
 /* ---- heap.c ---------------------------------------------------------------------------- */
 
 pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *backing,
-                         struct pageheap_exec *code, int *ret_error);
+                         struct pageheap_exec *exec, int *ret_error);
 void ph_heap_destroy(pageheap *heap);
 bool ph_heap_is_valid(const pageheap *heap);
 /* Call fn for every heap.  Hold the registry. */

@@ -212,7 +212,7 @@ static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
 
 static void advise_huge_pages(pageheap *heap, uintptr_t base, size_t bytes)
 {
-    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT || heap->code != NULL)
+    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT || heap->exec != NULL)
         return;
     bool wanted = heap->huge_pages == PAGEHEAP_HUGE_ALWAYS;
     (void)ph_heap_note(heap, ph_os.advise((void *)base, bytes, wanted ? PH_ADVICE_HUGE : PH_ADVICE_NOHUGE));
