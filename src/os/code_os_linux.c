@@ -15,19 +15,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "os/result.h"
+
 /* Newer than the headers of Debian 12; the kernel says EINVAL or ENOSYS where it does not know them. */
 #define FILE_NOEXEC_SEAL 8u  /* MFD_NOEXEC_SEAL, Linux 6.3: allowed whatever vm.memfd_noexec says */
 #define ADVICE_COLLAPSE  25  /* MADV_COLLAPSE, Linux 6.1 */
 #define CALL_MSEAL       462 /* Linux 6.10 */
-
-/* A libc call's errno as our result, the caller's errno as it was. */
-#define RESULT_OF(call)                                                                                      \
-    do {                                                                                                     \
-        int saved_ = errno;                                                                                  \
-        int result_ = (call) ? 0 : -errno;                                                                   \
-        errno = saved_;                                                                                      \
-        return result_;                                                                                      \
-    } while (0)
 
 static int protection_of(enum ph_access access)
 {
@@ -44,7 +37,7 @@ static int protection_of(enum ph_access access)
 
 static int map_fixed(void *base, size_t bytes, int protection, int flags, int file)
 {
-    RESULT_OF(mmap(base, bytes, protection, MAP_FIXED | flags, file, 0) != MAP_FAILED);
+    PH_RETURN_RESULT(mmap(base, bytes, protection, MAP_FIXED | flags, file, 0) != MAP_FAILED);
 }
 
 /* A kernel that does not know MAP_FIXED_NOREPLACE (before 4.17) takes the address for a wish. */
@@ -82,7 +75,7 @@ static int linux_file_create(int *ret_file)
 
 static int linux_file_resize(int file, size_t bytes)
 {
-    RESULT_OF(ftruncate(file, (off_t)bytes) == 0);
+    PH_RETURN_RESULT(ftruncate(file, (off_t)bytes) == 0);
 }
 
 static int open_at(const char *path, int flags, int *ret_file)
@@ -120,7 +113,7 @@ static int linux_file_map(int file, void *base, size_t bytes, enum ph_access acc
 
 static int linux_file_close(int file)
 {
-    RESULT_OF(close(file) == 0);
+    PH_RETURN_RESULT(close(file) == 0);
 }
 
 static int linux_map_shared(void *base, size_t bytes, enum ph_access access)
@@ -135,37 +128,37 @@ static int linux_map_private(void *base, size_t bytes, enum ph_access access)
 
 static int linux_duplicate(void *from, void *to, size_t bytes)
 {
-    RESULT_OF(mremap(from, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
+    PH_RETURN_RESULT(mremap(from, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
 }
 
 static int linux_move(void *from, void *to, size_t bytes)
 {
-    RESULT_OF(mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
+    PH_RETURN_RESULT(mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
 }
 
 static int linux_protect(void *base, size_t bytes, enum ph_access access)
 {
-    RESULT_OF(mprotect(base, bytes, protection_of(access)) == 0);
+    PH_RETURN_RESULT(mprotect(base, bytes, protection_of(access)) == 0);
 }
 
 static int linux_remove(void *writable, size_t bytes)
 {
-    RESULT_OF(madvise(writable, bytes, MADV_REMOVE) == 0);
+    PH_RETURN_RESULT(madvise(writable, bytes, MADV_REMOVE) == 0);
 }
 
 static int linux_keep_from_child(void *base, size_t bytes)
 {
-    RESULT_OF(madvise(base, bytes, MADV_DONTFORK) == 0);
+    PH_RETURN_RESULT(madvise(base, bytes, MADV_DONTFORK) == 0);
 }
 
 static int linux_collapse(void *base, size_t bytes)
 {
-    RESULT_OF(madvise(base, bytes, ADVICE_COLLAPSE) == 0);
+    PH_RETURN_RESULT(madvise(base, bytes, ADVICE_COLLAPSE) == 0);
 }
 
 static int linux_seal(void *base, size_t bytes)
 {
-    RESULT_OF(syscall(CALL_MSEAL, base, bytes, 0) == 0);
+    PH_RETURN_RESULT(syscall(CALL_MSEAL, base, bytes, 0) == 0);
 }
 
 static int linux_memory_open(int *ret_memory)
@@ -196,7 +189,7 @@ static int linux_memory_write(int memory, uintptr_t at, const void *from, size_t
 
 static int linux_sync_cores(void)
 {
-    RESULT_OF(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
+    PH_RETURN_RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
 }
 
 ph_code_os_calls ph_code_os = {
@@ -223,7 +216,7 @@ ph_code_os_calls ph_code_os = {
 
 int ph_code_os_setup(void)
 {
-    RESULT_OF(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
+    PH_RETURN_RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
 }
 
 /* glibc's, from 2.32 on: <sys/single_threaded.h>. */

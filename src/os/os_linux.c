@@ -22,7 +22,9 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/units.h"
 #include "os/mutex.h"
+#include "os/result.h"
 
 /* Newer than the headers of Debian 12; the kernel says EINVAL where it does not know them. */
 #ifndef MADV_POPULATE_WRITE
@@ -30,15 +32,6 @@
 #endif
 #define ADVICE_GUARD_INSTALL 102 /* Linux 6.13, include/uapi/asm-generic/mman-common.h */
 #define ADVICE_GUARD_REMOVE  103
-
-/* Run a libc call; its errno as our result, the caller's errno as it was. */
-#define RESULT_OF(call)                                                                                      \
-    do {                                                                                                     \
-        int saved_ = errno;                                                                                  \
-        int result_ = (call) == 0 ? 0 : -errno;                                                              \
-        errno = saved_;                                                                                      \
-        return result_;                                                                                      \
-    } while (0)
 
 static int map_with(size_t bytes, int protection, int flags, void **ret_base)
 {
@@ -63,18 +56,18 @@ static int linux_map(size_t bytes, void **ret_base)
 
 static int linux_use(void *base, size_t bytes)
 {
-    RESULT_OF(mprotect(base, bytes, PROT_READ | PROT_WRITE));
+    PH_RETURN_RESULT(mprotect(base, bytes, PROT_READ | PROT_WRITE) == 0);
 }
 
 static int linux_unmap(void *base, size_t bytes)
 {
     ph_os_unpoison(base, bytes); /* whoever maps here next must not inherit our poison */
-    RESULT_OF(munmap(base, bytes));
+    PH_RETURN_RESULT(munmap(base, bytes) == 0);
 }
 
 static int linux_forbid(void *base, size_t bytes)
 {
-    RESULT_OF(mprotect(base, bytes, PROT_NONE));
+    PH_RETURN_RESULT(mprotect(base, bytes, PROT_NONE) == 0);
 }
 
 static int advice_number(enum ph_advice advice)
@@ -102,17 +95,17 @@ static int advice_number(enum ph_advice advice)
 
 static int linux_advise(void *base, size_t bytes, enum ph_advice advice)
 {
-    RESULT_OF(madvise(base, bytes, advice_number(advice)));
+    PH_RETURN_RESULT(madvise(base, bytes, advice_number(advice)) == 0);
 }
 
 static int linux_lock(void *base, size_t bytes)
 {
-    RESULT_OF(mlock(base, bytes));
+    PH_RETURN_RESULT(mlock(base, bytes) == 0);
 }
 
 static int linux_unlock(void *base, size_t bytes)
 {
-    RESULT_OF(munlock(base, bytes));
+    PH_RETURN_RESULT(munlock(base, bytes) == 0);
 }
 
 static uint64_t linux_now_ms(void)
@@ -131,7 +124,7 @@ static uint64_t linux_faults(void)
 
 static int linux_barrier(void)
 {
-    RESULT_OF(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+    PH_RETURN_RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
 }
 
 ph_os_calls ph_os = {
@@ -174,13 +167,19 @@ static bool gives_huge_pages(void)
     return length > 0 && strncmp(text, "[always]", 8) == 0;
 }
 
+/* 0, or a negative errno where the system's page is larger than any of ours. */
+static int judge_page_size(void)
+{
+    return ph_os_facts_now.page_log2 <= PH_PAGE_LOG2_MAX ? 0 : -ENOSYS;
+}
+
 int ph_os_setup(void)
 {
     static ph_mutex setup_lock;
     static _Atomic bool is_done; /* setup_lock to change */
     /* Once done, no lock: a child forked while another thread held it would wait for ever. */
     if (ph_load_acquire(&is_done)) /* pairs with the release below */
-        return ph_os_facts_now.page_log2 <= 16 ? 0 : -ENOSYS;
+        return judge_page_size();
     ph_mutex_lock(&setup_lock);
     if (!ph_load_relaxed(&is_done)) {
         int saved = errno;
@@ -195,7 +194,7 @@ int ph_os_setup(void)
         ph_store_release(&is_done, true);
     }
     ph_mutex_unlock(&setup_lock);
-    return ph_os_facts_now.page_log2 <= 16 ? 0 : -ENOSYS;
+    return judge_page_size();
 }
 
 int ph_os_reserve_aligned(size_t bytes, size_t align_bytes, void **ret_base)
