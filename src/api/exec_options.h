@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* exec_options.h -- the options of an executable heap, judged. */
 #ifndef PH_API_EXEC_OPTIONS_H
 #define PH_API_EXEC_OPTIONS_H
 

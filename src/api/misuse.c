@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* misuse.c -- a refusal is counted, and told where it is fatal: one line to stderr, then the end. */
 #include "api/misuse.h"
 
 #include <string.h>

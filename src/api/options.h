@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* options.h -- a heap's options: the caller's, the environment's, the defaults. */
 #ifndef PH_API_OPTIONS_H
 #define PH_API_OPTIONS_H
 

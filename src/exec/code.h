@@ -35,9 +35,9 @@
 enum ph_code_state {
     PH_CODE_DEAD = 0,
     PH_CODE_LIVE,
-    PH_CODE_BORROWED, /* a child's, of the policy SHARE: live spans may be written, and no more */
-    PH_CODE_READ,     /* a child's, of the policy DENY: found and run */
-    PH_CODE_SEALED,   /* the same, for good */
+    PH_CODE_BORROWED,  /* a child's, of the policy SHARE: live spans may be written, and no more */
+    PH_CODE_READ_ONLY, /* a child's, of the policy DENY, or whose copies failed: found and run */
+    PH_CODE_SEALED,    /* the same, for good */
 };
 
 struct ph_slab;

@@ -139,7 +139,7 @@ static void settle_child(pageheap_exec *exec)
     } else {
         hide_rw(exec);
         if (exec->fork_policy != PAGEHEAP_EXEC_FORK_PRIVATE || !adopt_copies(exec))
-            ph_store_relaxed(&exec->state, PH_CODE_READ);
+            ph_store_relaxed(&exec->state, PH_CODE_READ_ONLY);
         drop_copies(exec);
     }
     ph_code_guard_again(exec);

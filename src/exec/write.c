@@ -7,11 +7,11 @@ uint64_t ph_traps[PH_TRAP_WORDS];
 
 /* ---- writes ------------------------------------------------------------------------------- */
 
-/* Between these two a seal waits; after it nobody gets in. */
+/* Every write of ours stands between begin_inside and end_inside.  A seal waits until none is under way; once
+ * it has begun, begin_inside refuses.  Sequentially consistent, as is the seal's change of state. */
 static bool begin_inside(pageheap_exec *exec)
 {
-    atomic_fetch_add(&exec->writers_inside,
-                     1); /* sequentially consistent, as is the seal's change of state */
+    atomic_fetch_add(&exec->writers_inside, 1);
     if (PH_LIKELY(atomic_load(&exec->state) != PH_CODE_SEALED))
         return true;
     atomic_fetch_sub(&exec->writers_inside, 1);

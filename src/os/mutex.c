@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* mutex.c -- how a mutex is waited for: a spin, then a futex. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

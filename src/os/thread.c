@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* thread.c -- thread.h's calls, with pthreads. */
 #include "os/thread.h"
 
 #include <errno.h>
