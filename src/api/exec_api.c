@@ -372,44 +372,17 @@ int pageheap_exec_end_write(pageheap_exec *exec, void *rx, size_t bytes)
     return error == 0 ? 0 : error == -EINVAL ? PAGEHEAP_EINVAL : PAGEHEAP_ENOMEM;
 }
 
-/* One span's part of publishing.  True if something else had been there before. */
-static bool publish(pageheap_exec *exec, void *rx, size_t bytes)
-{
-    ph_code_note_written(exec, (uintptr_t)rx, bytes);
-    ph_code_os_flush((uintptr_t)rx, bytes);
-    return ph_code_note_executed(exec, (uintptr_t)rx, bytes);
-}
-
-/* Other processors may have fetched what was there, if there is another thread for them to run.  The calling
- * thread's own is told of the change by the flush, or, on x86, sees the stores. */
-static void fetch_anew(pageheap_exec *exec)
-{
-    if (ph_code_has_sync_core() && !ph_code_os_is_alone()) {
-        ph_fetch_add_relaxed(&exec->barriers, 1);
-        (void)ph_code_note(exec, ph_code_os.sync_cores());
-    }
-}
-
-static void tell_published(const pageheap_exec *exec, const void *rx, size_t bytes)
-{
-    if (exec->hooks.published != NULL)
-        exec->hooks.published(exec->hooks.ctx, rx, bytes);
-}
-
 int pageheap_exec_publish(pageheap_exec *exec, void *rx, size_t bytes)
 {
     int code = find_writable(exec, rx, bytes);
     if (code != 0)
         return code;
-    if (publish(exec, rx, bytes))
-        fetch_anew(exec);
-    tell_published(exec, rx, bytes);
+    ph_code_publish(exec, (uintptr_t)rx, bytes);
     return 0;
 }
 
 int pageheap_exec_publish_many(pageheap_exec *exec, const pageheap_exec_span *spans, size_t count)
 {
-    bool was_any = false;
     if (!ph_code_is_writable(exec))
         return refusal(exec);
     if (spans == NULL && count != 0)
@@ -419,12 +392,7 @@ int pageheap_exec_publish_many(pageheap_exec *exec, const pageheap_exec_span *sp
         if (code != 0)
             return code;
     }
-    for (size_t i = 0; i < count; i++)
-        was_any = publish(exec, spans[i].rx, spans[i].bytes) || was_any;
-    if (was_any)
-        fetch_anew(exec);
-    for (size_t i = 0; i < count; i++)
-        tell_published(exec, spans[i].rx, spans[i].bytes);
+    ph_code_publish_many(exec, spans, count);
     return 0;
 }
 

@@ -204,6 +204,12 @@ void ph_code_note_written(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 bool ph_code_note_executed(pageheap_exec *exec, uintptr_t rx, size_t bytes); /* true if it had been before */
 bool ph_code_was_executed(const pageheap_exec *exec, uintptr_t rx, size_t bytes);
 
+/* ---- publish.c ---------------------------------------------------------------------------- */
+
+/* Live spans, or parts of them, may run from now on: many of them for one barrier. */
+void ph_code_publish(pageheap_exec *exec, uintptr_t rx, size_t bytes);
+void ph_code_publish_many(pageheap_exec *exec, const pageheap_exec_span *spans, size_t count);
+
 /* ---- flip.c ------------------------------------------------------------------------------- */
 
 /* 0 or a negative errno; _FLIP alone has something to do. */
@@ -216,6 +222,9 @@ pageheap_exec *ph_code_create(const pageheap_exec_options *options, int *ret_err
 void ph_code_destroy(pageheap_exec *exec);
 int ph_code_seal(pageheap_exec *exec);
 size_t ph_code_collapse(pageheap_exec *exec);
+
+/* ---- inspect.c ---------------------------------------------------------------------------- */
+
 /* The live span that holds `rx`: 0 or ENOTOURS.  No lock. */
 int ph_code_find(const pageheap_exec *exec, uintptr_t rx, pageheap_exec_span *ret_span);
 int ph_code_each(pageheap_exec *exec, pageheap_exec_span_fn *fn, void *ctx);
