@@ -160,7 +160,7 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
     for (unsigned w = 0; w < ph_block_words(block); w++) {
         if (atomic_load(&block->remote[w]) == 0)
             continue;
-        uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with the fetch_or in free_shared */
+        uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with the fetch_or in give_remote */
         pages += collect_word(front, block, w, freed);
     }
     if (pages != 0) {
@@ -171,7 +171,7 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
     return pages;
 }
 
-/* Sequentially consistent, as is the clearing of `pending` before it: see free_shared. */
+/* Sequentially consistent, as is the clearing of `pending` before it: see give_remote. */
 static bool has_remote_bits(const ph_block *block)
 {
     uint64_t any = 0;

@@ -205,41 +205,70 @@ static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
     return pages == 0 || pages == length ? length : 0;
 }
 
-/* A run of this front is free, its mark clear: give it to the magazines, or to its block (front held). */
-static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned page, unsigned pages)
+/* The live run of that length (0: any) that begins there is the caller's alone from now on (owner held).
+ * Returns its length, 0 if there is no such run. */
+static unsigned claim_held(ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
+{
+    unsigned page = ph_block_page(block, address);
+    unsigned length = length_of(block, page, pages);
+    if (length == 0 || ph_front_is_hot(owner, address) ||
+        !ph_block_claim(block, page, length, ph_front_is_shared(owner)))
+        return 0;
+    if (ph_load_relaxed(&owner->hot_run) == address)
+        ph_front_forget_hot(owner);
+    return length;
+}
+
+/* Enter our own front, which keeps `owner` shared (F6).  False, and not entered: the block has moved, or its
+ * owner was private and is shared now.  Look again. */
+static inline bool enter_beside(ph_front *mine, ph_front *owner, const ph_block *block)
+{
+    ph_front_enter(mine);
+    /* Pairs with ph_front_share: its owner's plain stores to marks come before our locked instructions. */
+    bool is_shared = ph_load_acquire(&owner->shared) != 0;
+    if (is_shared && ph_load_relaxed(ph_owner_of(block)) == owner)
+        return true;
+    ph_front_leave(mine);
+    if (!is_shared)
+        ph_front_make_shared(owner, block);
+    return false;
+}
+
+/* As claim_held, beside the owner: another thread may free the same run at this moment. */
+static inline unsigned claim_beside(ph_block *block, unsigned page, size_t pages)
+{
+    unsigned length = length_of(block, page, pages);
+    return length != 0 && ph_block_claim(block, page, length, true) ? length : 0;
+}
+
+/* A claimed run of this front: give it to the magazines, or to its block (front held). */
+static void retire(ph_front *front, ph_block *block, uintptr_t address, unsigned pages)
 {
     ph_front_count_free(front);
-    if (ph_load_relaxed(&front->hot_run) == address)
-        ph_front_forget_hot(front);
     if (ph_front_keep(front, block, address, pages))
         return;
     ph_front_drain_half(front, pages); /* which leaves a spare record, if there was a full one */
     if (!ph_front_keep(front, block, address, pages))
-        ph_front_give(front, block, page, pages, false);
+        ph_front_give(front, block, ph_block_page(block, address), pages, false);
 }
 
 static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t address, size_t pages,
                     bool *ret_moved)
 {
-    unsigned page = ph_block_page(block, address);
-    int code = 0;
+    unsigned length = 0;
     if (pages != 0 && pages <= front->block_pages)
         restock(heap, front, (unsigned)pages);
     ph_front_enter(front);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != front;
-    if (!*ret_moved) {
-        unsigned length = length_of(block, page, pages);
-        if (length == 0 || ph_front_is_hot(front, address) ||
-            !ph_block_claim(block, page, length, ph_front_is_shared(front)))
-            code = PAGEHEAP_EBADRUN;
-        else
-            retire(front, block, address, page, length);
-    }
+    if (!*ret_moved)
+        length = claim_held(front, block, address, pages);
+    if (length != 0)
+        retire(front, block, address, length);
     bool is_over = ph_front_cached_pages(front) > front->cache_limit_pages;
     ph_front_leave(front);
     if (is_over)
         ph_front_relimit(heap, front);
-    return code;
+    return length != 0 ? 0 : PAGEHEAP_EBADRUN;
 }
 
 /* The owner is to have this run back, whose mark we have cleared.  We are inside our own front (F6). */
@@ -256,62 +285,42 @@ static void give_remote(ph_front *mine, ph_front *owner, ph_block *block, unsign
         ph_store_relaxed(&owner->foreign_calls, 1);
 }
 
-/* Free a run of another thread's block.  We are inside our own front, which keeps `owner` shared (F6). */
-static int free_shared(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
-{
-    unsigned page = ph_block_page(block, address);
-    unsigned length = length_of(block, page, pages);
-    if (length == 0 || !ph_block_claim(block, page, length, true)) /* another thread freed it, perhaps */
-        return PAGEHEAP_EBADRUN;
-    give_remote(mine, owner, block, page, length);
-    return 0;
-}
-
 static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
                         bool *ret_moved)
 {
-    int code = 0;
-    ph_front_enter(mine);
-    /* Pairs with ph_front_share: its owner's plain stores to marks come before our locked instructions. */
-    bool is_shared = ph_load_acquire(&owner->shared) != 0;
-    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner || !is_shared;
-    if (!*ret_moved)
-        code = free_shared(mine, owner, block, address, pages);
+    unsigned page = ph_block_page(block, address);
+    *ret_moved = !enter_beside(mine, owner, block);
+    if (*ret_moved)
+        return PAGEHEAP_EBADRUN;
+    unsigned length = claim_beside(block, page, pages);
+    if (length != 0)
+        give_remote(mine, owner, block, page, length);
     ph_front_leave(mine);
-    if (!is_shared)
-        ph_front_make_shared(owner, block);
-    return code;
+    return length != 0 ? 0 : PAGEHEAP_EBADRUN;
 }
 
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages)
 {
     bool has_moved;
     return owner->heap == mine->heap && ph_front_is_shared(owner) &&
-           free_foreign(mine, owner, ph_block_of_ours(address), address, pages, &has_moved) == 0 &&
-           !has_moved;
+           free_foreign(mine, owner, ph_block_of_ours(address), address, pages, &has_moved) == 0;
 }
 
 /* There was no memory for a front of our own.  A valid free succeeds all the same, by the slow way. */
 static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
                             bool *ret_moved)
 {
-    unsigned page = ph_block_page(block, address);
-    int code = 0;
+    unsigned length = 0;
     ph_front_lock(owner);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner;
-    if (!*ret_moved) {
-        unsigned length = length_of(block, page, pages);
-        if (length == 0 || ph_front_is_hot(owner, address) || !ph_block_claim(block, page, length, true)) {
-            code = PAGEHEAP_EBADRUN;
-        } else {
-            if (ph_load_relaxed(&owner->hot_run) == address)
-                ph_front_forget_hot(owner);
-            ph_front_count_free(owner);
-            ph_front_give(owner, block, page, length, false);
-        }
+    if (!*ret_moved)
+        length = claim_held(owner, block, address, pages);
+    if (length != 0) {
+        ph_front_count_free(owner);
+        ph_front_give(owner, block, ph_block_page(block, address), length, false);
     }
     ph_front_unlock(owner);
-    return code;
+    return length != 0 ? 0 : PAGEHEAP_EBADRUN;
 }
 
 /* Long runs, labelled runs, and everything that is not a run. */
@@ -359,33 +368,6 @@ int ph_run_free(pageheap *heap, uintptr_t address, size_t pages)
 
 /* ---- a free in two steps --------------------------------------------------------------- */
 
-/* The run, if it is one, is no longer live (owner held). */
-static int claim_held(ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
-{
-    unsigned page = ph_block_page(block, address);
-    if (length_of(block, page, pages) == 0 || ph_front_is_hot(owner, address) ||
-        !ph_block_claim(block, page, (unsigned)pages, ph_front_is_shared(owner)))
-        return PAGEHEAP_EBADRUN;
-    if (ph_load_relaxed(&owner->hot_run) == address)
-        ph_front_forget_hot(owner);
-    return 0;
-}
-
-static int claim_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
-                         bool *ret_moved)
-{
-    unsigned page = ph_block_page(block, address);
-    ph_front_enter(mine);
-    bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
-    *ret_moved = ph_load_relaxed(ph_owner_of(block)) != owner || !is_shared;
-    bool is_claimed = !*ret_moved && length_of(block, page, pages) != 0 &&
-                      ph_block_claim(block, page, (unsigned)pages, true);
-    ph_front_leave(mine);
-    if (!is_shared)
-        ph_front_make_shared(owner, block);
-    return is_claimed ? 0 : PAGEHEAP_EBADRUN;
-}
-
 int ph_run_claim(pageheap *heap, uintptr_t address, uint64_t pages)
 {
     ph_front *mine = ph_front_mine(heap);
@@ -393,50 +375,50 @@ int ph_run_claim(pageheap *heap, uintptr_t address, uint64_t pages)
         return PAGEHEAP_EINVAL;
     ph_block *block = ph_block_of(address);
     for (;;) {
-        bool moved = false;
-        int code;
+        bool moved;
+        unsigned length = 0;
         ph_front *owner = ph_owner_at(address);
         if (owner == NULL || owner->heap != heap)
             return PAGEHEAP_ENOTOURS;
         if (owner == &heap->special)
             return ph_large_claim(block, address, pages);
         if (owner != mine && mine != NULL) {
-            code = claim_foreign(mine, owner, block, address, pages, &moved);
+            moved = !enter_beside(mine, owner, block);
+            if (!moved) {
+                length = claim_beside(block, ph_block_page(block, address), pages);
+                ph_front_leave(mine);
+            }
         } else {
             ph_front_hold(owner, mine);
             moved = ph_load_relaxed(ph_owner_of(block)) != owner;
-            code = moved ? 0 : claim_held(owner, block, address, pages);
+            if (!moved)
+                length = claim_held(owner, block, address, pages);
             ph_front_release(owner, mine);
         }
         if (!moved)
-            return code;
+            return length != 0 ? 0 : PAGEHEAP_EBADRUN;
     }
 }
 
 static bool return_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages)
 {
-    ph_front_enter(mine);
-    bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
-    bool is_done = is_shared && ph_load_relaxed(ph_owner_of(block)) == owner;
-    if (is_done)
-        give_remote(mine, owner, block, ph_block_page(block, address), (unsigned)pages);
+    if (!enter_beside(mine, owner, block))
+        return false;
+    give_remote(mine, owner, block, ph_block_page(block, address), (unsigned)pages);
     ph_front_leave(mine);
-    if (!is_shared)
-        ph_front_make_shared(owner, block);
-    return is_done;
+    return true;
 }
 
 static bool return_held(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
                         bool clean)
 {
-    unsigned page = ph_block_page(block, address);
     ph_front_hold(owner, mine);
     bool is_done = ph_load_relaxed(ph_owner_of(block)) == owner;
     if (is_done && owner == mine && !clean) {
-        retire(owner, block, address, page, (unsigned)pages);
+        retire(owner, block, address, (unsigned)pages);
     } else if (is_done) {
         ph_front_count_free(owner);
-        ph_front_give(owner, block, page, (unsigned)pages, clean);
+        ph_front_give(owner, block, ph_block_page(block, address), (unsigned)pages, clean);
     }
     ph_front_release(owner, mine);
     return is_done;
