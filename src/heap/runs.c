@@ -46,41 +46,33 @@ static bool is_vacant_and_useful(const ph_front *front, unsigned pages)
            ph_load_relaxed(&front->dirty_pages) + (ph_load_relaxed(&front->pending) != NULL) >= pages;
 }
 
-/* A block from a front that a thread has left behind.  If foreign frees may be under way there, they will go
+/* A block from a front that its thread has left.  If foreign frees may be under way there, they will go
  * on with locked instructions, so ours must too from now on. */
-static bool inherit_block_from_any(pageheap *heap, ph_front *mine, unsigned pages)
+static bool inherit_from(ph_front *from, ph_front *mine, unsigned pages)
 {
-    for (ph_front *from = ph_load_acquire(&heap->fronts); from != NULL; from = from->next) {
-        if (from == mine || !is_vacant_and_useful(from, pages))
-            continue;
-        ph_front_lock(from);
-        bool is_vacant = ph_load_relaxed(&from->has_owner) == 0;
-        ph_front_collect(from);
-        if (is_vacant)
-            ph_front_drain(from, 0); /* after fork a vacant front may still keep runs of its blocks */
-        ph_block *block = is_vacant ? ph_index_best(&from->index, pages) : NULL;
-        bool shared = ph_front_is_shared(from);
-        if (block != NULL)
-            ph_front_detach(from, block);
-        if (block == NULL) {
-            ph_front_unlock(from);
-            continue;
-        }
+    ph_front_lock(from);
+    ph_front_collect(from);
+    ph_front_drain(from, 0); /* after fork a vacant front may still keep runs of its blocks */
+    ph_block *block = ph_index_best(&from->index, pages);
+    if (block != NULL) {
+        ph_front_detach(from, block);
         ph_front_enter(mine);
-        if (shared)
+        if (ph_front_is_shared(from))
             ph_front_share(mine);
         ph_front_attach(mine, block);
         ph_front_leave(mine);
-        ph_front_unlock(from);
-        return true;
     }
-    return false;
+    ph_front_unlock(from);
+    return block != NULL;
 }
 
 static bool inherit_block(pageheap *heap, ph_front *mine, unsigned pages)
 {
-    ph_mutex_lock(&heap->fronts_lock); /* it lets us hold two fronts: ph_fronts_lock_all stays out */
-    bool done = inherit_block_from_any(heap, mine, pages);
+    bool done = false;
+    /* It lets us hold two fronts, since ph_fronts_lock_all stays out, and what is vacant stays so (adopt). */
+    ph_mutex_lock(&heap->fronts_lock);
+    for (ph_front *from = ph_load_acquire(&heap->fronts); from != NULL && !done; from = from->next)
+        done = from != mine && is_vacant_and_useful(from, pages) && inherit_from(from, mine, pages);
     ph_mutex_unlock(&heap->fronts_lock);
     return done;
 }
