@@ -7,7 +7,7 @@
 static void add_calls(const ph_front *front, pageheap_stats *stats)
 {
     stats->alloc_calls += ph_front_alloc_calls(front);
-    stats->free_calls += ph_front_free_calls(front) + ph_load_relaxed(&front->remote_free_calls);
+    stats->free_calls += ph_front_free_calls(front) + ph_load_relaxed(&front->outward_free_calls);
     stats->failed_allocs += ph_load_relaxed(&front->failed_allocs);
 }
 

@@ -328,8 +328,8 @@ static void give_remote(ph_front *owner, ph_slab *slab, unsigned granule)
     atomic_fetch_or(&slab->block.remote[granule / 64], UINT64_C(1) << (granule % 64));
     if (atomic_load(&slab->block.pending) == 0)
         notify(slab);
-    if (ph_load_relaxed(&owner->foreign_calls) == 0)
-        ph_store_relaxed(&owner->foreign_calls, 1);
+    if (ph_load_relaxed(&owner->was_freed_into) == 0)
+        ph_store_relaxed(&owner->was_freed_into, 1);
 }
 
 /* A claimed piece goes back to whose it is. */

@@ -28,7 +28,7 @@ static uint64_t live_of(const ph_front *front)
 static void add_front(const ph_front *front, ph_sums *sums)
 {
     sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
-                        ph_load_relaxed(&front->remote_free_pages);
+                        ph_load_relaxed(&front->outward_free_pages);
     sums->cached_pages += ph_front_cached_pages(front) + ph_load_relaxed(&front->large_cached_pages) +
                           ph_front_hot_pages(front);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);

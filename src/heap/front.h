@@ -86,13 +86,13 @@ typedef struct ph_front {
     struct ph_front *next;       /* heap's list, set once; then its home's, under the registry */
     struct ph_home *home;        /* where it goes when its heap is gone; registry, owner to set */
     _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
-    _Atomic uint64_t remote_free_calls, remote_free_pages; /* owner: frees of other fronts' runs */
+    _Atomic uint64_t outward_free_calls, outward_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
     _Atomic uint64_t failed_allocs;   /* owner */
-    _Atomic uint64_t foreign_events;  /* times it became shared; its periods of staying so grow with them */
+    _Atomic uint64_t times_shared;    /* its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
-    _Atomic uint64_t foreign_calls; /* frees by others since it became shared; any thread */
+    _Atomic uint32_t was_freed_into; /* by others, since the last look (wants_privacy); any thread sets it */
 
     _Atomic uint64_t used_pages, dirty_pages;
     _Atomic uint64_t large_cached_pages;
@@ -242,7 +242,7 @@ void ph_front_cool(ph_front *front);
  * thread, not yet in it. */
 void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages);
 
-/* From now on marks are changed by locked instructions, and no run is hot. */
+/* From now on marks are changed by locked instructions, and no run is hot.  No change if it is shared. */
 void ph_front_share(ph_front *front);
 
 /* Pages of the hot run if it is kept, or 0. */

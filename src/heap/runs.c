@@ -271,10 +271,10 @@ static void give_remote(ph_front *mine, ph_front *owner, ph_block *block, unsign
     atomic_fetch_or(&block->remote[page / 64], UINT64_C(1) << (page % 64));
     if (atomic_load(&block->pending) == 0)
         ph_front_notify(block);
-    ph_bump_relaxed(&mine->remote_free_calls, 1);
-    ph_bump_relaxed(&mine->remote_free_pages, pages);
-    if (ph_load_relaxed(&owner->foreign_calls) == 0)
-        ph_store_relaxed(&owner->foreign_calls, 1);
+    ph_bump_relaxed(&mine->outward_free_calls, 1);
+    ph_bump_relaxed(&mine->outward_free_pages, pages);
+    if (ph_load_relaxed(&owner->was_freed_into) == 0)
+        ph_store_relaxed(&owner->was_freed_into, 1);
 }
 
 static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,

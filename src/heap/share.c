@@ -4,12 +4,18 @@
  */
 #include "heap/heap.h"
 
-/* A front that others have freed into stays shared this long after the last of that, doubled each time. */
-#define SHARED_MS_MIN        250
-#define SHARED_DOUBLINGS_MAX 6
+/* A front that others have freed into stays shared this long after the last of that, doubled each further
+ * time. */
+#define SHARED_MS_FIRST      500
+#define SHARED_DOUBLINGS_MAX 5
 
 void ph_front_share(ph_front *front)
 {
+    if (ph_front_is_shared(front))
+        return;
+    ph_store_relaxed(&front->was_freed_into, 0);
+    ph_bump_relaxed(&front->times_shared, 1);
+    ph_store_relaxed(&front->shared_since_ms, ph_os.now_ms());
     ph_front_cool(front);
     atomic_fetch_or(&front->attention, PH_SHARED);
     ph_front_close(front);
@@ -20,12 +26,8 @@ void ph_front_make_shared(ph_front *owner, const ph_block *block)
 {
     ph_front_lock(owner);
     bool is_its = block == NULL || ph_load_relaxed(ph_owner_of(block)) == owner;
-    if (is_its && !ph_front_is_shared(owner)) {
+    if (is_its)
         ph_front_share(owner);
-        ph_store_relaxed(&owner->foreign_calls, 0);
-        ph_bump_relaxed(&owner->foreign_events, 1);
-        owner->shared_since_ms = ph_os.now_ms();
-    }
     ph_front_unlock(owner);
 }
 
@@ -34,13 +36,13 @@ static bool wants_privacy(ph_front *front, uint64_t now_ms)
 {
     if (!ph_front_is_shared(front))
         return false;
-    if (ph_load_relaxed(&front->foreign_calls) != 0) {
-        ph_store_relaxed(&front->foreign_calls, 0);
+    if (ph_load_relaxed(&front->was_freed_into) != 0) {
+        ph_store_relaxed(&front->was_freed_into, 0);
         ph_store_relaxed(&front->shared_since_ms, now_ms);
         return false;
     }
-    uint64_t doublings = ph_min_u64(ph_load_relaxed(&front->foreign_events), SHARED_DOUBLINGS_MAX);
-    return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_MIN << doublings;
+    uint64_t doublings = ph_min_u64(ph_load_relaxed(&front->times_shared) - 1, SHARED_DOUBLINGS_MAX);
+    return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_FIRST << doublings;
 }
 
 /* F6: with all fronts held, no thread is in the middle of freeing into another's blocks. */
