@@ -339,8 +339,9 @@ static inline void ph_front_tick_done(ph_front *front)
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 
-/* Make spares of a fresh record of PH_META_PAGE_BYTES. */
-void ph_front_add_spares(ph_front *front, unsigned kind, ph_kept *page);
+/* Have a spare magazine for this length at hand, if the bound on records allows it.  The front's own thread,
+ * not yet in it. */
+void ph_front_restock(ph_front *front, unsigned pages);
 
 /* Make spares of the magazines of one length; what they hold is forgotten. */
 void ph_front_strip(ph_front *front, unsigned pages);

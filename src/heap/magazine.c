@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held, but for roll and
- * reheat, which enter it.
+/* magazine.c -- runs that a thread keeps ready.  Every function here wants the front held, but for restock,
+ * roll and reheat, which enter it.
  *
  * A magazine holds runs of one length.  The hot path pushes and pops on the top one; what is here comes
  * into play when that is full or empty.  Three bounds hold the cache down: pages (cache_limit_pages, set
@@ -20,6 +20,9 @@
 #define REFILL_PAGES_MIN 8
 #define REFILL_SHARE     32
 
+/* Records that a front may have however little it holds. */
+#define MAGAZINES_BYTES_MIN (UINT64_C(64) << 10)
+
 ph_kept ph_no_magazine[2] = { { .run = 0 }, { .run = PH_MAGAZINE_END } };
 
 void ph_front_strip(ph_front *front, unsigned pages)
@@ -33,19 +36,6 @@ void ph_front_strip(ph_front *front, unsigned pages)
         front->spares[kind] = magazine;
     }
     front->tops[pages] = PH_NO_RUNS;
-}
-
-/* A page of records is one front's alone: where threads have magazines side by side, they slow each other
- * down without ever touching the same one (map/meta.h). */
-void ph_front_add_spares(ph_front *front, unsigned kind, ph_kept *page)
-{
-    size_t step = ph_magazine_bytes(kind) / sizeof *page;
-    for (size_t at = PH_META_PAGE_BYTES / sizeof *page; at != 0;) {
-        at -= step;
-        page[at].below = front->spares[kind];
-        front->spares[kind] = &page[at];
-    }
-    front->magazines_bytes += PH_META_PAGE_BYTES;
 }
 
 void ph_front_free_spares(ph_front *front)
@@ -65,6 +55,47 @@ void ph_front_free_spares(ph_front *front)
         below = page->below;
         ph_meta_free(page, PH_META_PAGE_BYTES);
     }
+}
+
+/* Records cost 17 to 21 bytes a kept run: allow them in proportion to the heap, 0.04 bytes a page. */
+static uint64_t magazines_bytes_allowed(const ph_front *front)
+{
+    return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 25;
+}
+
+static bool wants_spares(ph_front *front, unsigned kind)
+{
+    ph_front_enter(front); /* whoever drains it makes spares of emptied magazines */
+    bool wants = front->spares[kind] == NULL && front->magazines_bytes < magazines_bytes_allowed(front);
+    ph_front_leave(front);
+    return wants;
+}
+
+/* Make spares of a fresh record.  A page of records is one front's alone: where threads have magazines side
+ * by side, they slow each other down without ever touching the same one (map/meta.h). */
+static void add_spares(ph_front *front, unsigned kind, ph_kept *page)
+{
+    size_t step = ph_magazine_bytes(kind) / sizeof *page;
+    for (size_t at = PH_META_PAGE_BYTES / sizeof *page; at != 0;) {
+        at -= step;
+        page[at].below = front->spares[kind];
+        front->spares[kind] = &page[at];
+    }
+    front->magazines_bytes += PH_META_PAGE_BYTES;
+}
+
+void ph_front_restock(ph_front *front, unsigned pages)
+{
+    unsigned kind = ph_magazine_kind(pages);
+    if (!wants_spares(front, kind))
+        return;
+    ph_kept *fresh = ph_meta_alloc(PH_META_PAGE_BYTES);
+    if (fresh == NULL)
+        return;
+    ph_front_enter(front);
+    add_spares(front, kind, fresh);
+    ph_front_leave(front);
+    ph_fetch_add_relaxed(&front->heap->metadata_bytes, PH_META_PAGE_BYTES);
 }
 
 static unsigned refill_slot(unsigned pages)

@@ -2,41 +2,8 @@
 /* runs.c -- take and give runs of up to a block: what the hot path in api/ leaves over. */
 #include "heap/heap.h"
 
-#include "map/meta.h"
-
-#define MAGAZINES_BYTES_MIN (UINT64_C(64) << 10)
-
 /* A thread that has this many blocks takes the next ones apart from those of other threads. */
 #define APART_BLOCKS_MIN 4
-
-/* Records cost 17 to 21 bytes a kept run: allow them in proportion to the heap, 0.04 bytes a page. */
-static uint64_t magazines_bytes_allowed(const ph_front *front)
-{
-    return MAGAZINES_BYTES_MIN + ph_load_relaxed(&front->used_pages) / 25;
-}
-
-static bool wants_spares(ph_front *front, unsigned kind)
-{
-    ph_front_enter(front); /* whoever drains it makes spares of emptied magazines */
-    bool wants = front->spares[kind] == NULL && front->magazines_bytes < magazines_bytes_allowed(front);
-    ph_front_leave(front);
-    return wants;
-}
-
-/* Have a spare magazine for this length at hand.  The front is not held; only its thread calls this. */
-static void restock(pageheap *heap, ph_front *front, unsigned pages)
-{
-    unsigned kind = ph_magazine_kind(pages);
-    if (!wants_spares(front, kind))
-        return;
-    ph_kept *fresh = ph_meta_alloc(PH_META_PAGE_BYTES);
-    if (fresh == NULL)
-        return;
-    ph_front_enter(front);
-    ph_front_add_spares(front, kind, fresh);
-    ph_front_leave(front);
-    ph_fetch_add_relaxed(&heap->metadata_bytes, PH_META_PAGE_BYTES);
-}
 
 /* ---- alloc ----------------------------------------------------------------------------- */
 
@@ -174,7 +141,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
         return 0;
     uintptr_t run = align_pages == 1 ? ph_run_take_kept(front, pages) : 0;
     if (run == 0) {
-        restock(heap, front, pages);
+        ph_front_restock(front, pages);
         run = live_from_anywhere(heap, front, pages, align_pages);
     }
     if (run == 0)
@@ -249,7 +216,7 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
 {
     unsigned length = 0;
     if (pages != 0 && pages <= front->block_pages)
-        restock(heap, front, (unsigned)pages);
+        ph_front_restock(front, (unsigned)pages);
     ph_front_enter(front);
     *ret_moved = ph_load_relaxed(ph_owner_of(block)) != front;
     if (!*ret_moved)
@@ -426,7 +393,7 @@ void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean
         return;
     }
     if (mine != NULL)
-        restock(heap, mine, (unsigned)pages);
+        ph_front_restock(mine, (unsigned)pages);
     while (!is_done) {
         ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with ph_front_attach */
         if (owner == mine || mine == NULL || clean)
