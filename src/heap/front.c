@@ -95,6 +95,22 @@ unsigned ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigne
     return clean;
 }
 
+uintptr_t ph_front_cut_aligned(ph_front *front, unsigned pages, unsigned align_pages)
+{
+    /* A hole of pages + align - 1 surely has an aligned place; a shorter one may by luck. */
+    unsigned safe = pages + align_pages - 1;
+    unsigned ask = safe < front->block_pages ? safe : front->block_pages;
+    ph_block *block = ph_index_best(&front->index, ask);
+    if (block == NULL)
+        return 0;
+    int first = ph_block_find_aligned(block, pages, align_pages);
+    if (first < 0)
+        return 0;
+    unsigned clean = ph_front_take(front, block, (unsigned)first, pages);
+    uintptr_t run = ph_block_base(block) + ((uintptr_t)first << front->page_log2);
+    return run | ph_front_clean_flag(front, clean, pages);
+}
+
 /* A front keeps one empty block, so that a program at the edge of one does not bounce; more go to the pool.
  * A block on the pending stack stays: whoever hung it there may still be at it. */
 static void settle_if_empty(ph_front *front, ph_block *block)

@@ -209,6 +209,10 @@ void ph_front_put_back(ph_front *front, ph_block *block, unsigned first, unsigne
 /* Give several one-page runs of one word back, not clean. */
 void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint64_t bits);
 
+/* Cut a run at a multiple of `align_pages` from the front's blocks, not yet live: address | PH_RUN_CLEAN, or
+ * 0.  Kept runs are not looked at. */
+uintptr_t ph_front_cut_aligned(ph_front *front, unsigned pages, unsigned align_pages);
+
 /* Give what other threads have freed back to the blocks.  Returns the number of pages. */
 uint64_t ph_front_collect(ph_front *front);
 
@@ -285,7 +289,15 @@ static inline void ph_front_count_alloc(ph_front *front)
     ph_store_relaxed(&front->calls_left, left - 1);
 }
 
-/* The same at the end of the hot path, which is left.  True if it is time for a tick. */
+/* A run of this front becomes live (front held); with or without PH_RUN_CLEAN. */
+static inline void ph_front_enliven(ph_front *front, uintptr_t run)
+{
+    ph_block *block = ph_block_of_ours(run);
+    ph_block_mark(block, ph_block_page(block, run), ph_front_is_shared(front));
+    ph_front_count_alloc(front);
+}
+
+/* One more allocation at the end of the hot path, which is left.  True if it is time for a tick. */
 static PH_ALWAYS_INLINE bool ph_front_leave_counting(ph_front *front)
 {
     PH_COUNT_DOWN(&front->calls_left, &front->busy, due); /* pairs with wait_until_left's acquire */

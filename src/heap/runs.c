@@ -62,31 +62,6 @@ static bool supply(pageheap *heap, ph_front *front, unsigned pages)
     return true;
 }
 
-/* A run at a multiple of align_pages: from the blocks themselves, kept runs are what they are. */
-static uintptr_t cut_aligned(ph_front *front, unsigned pages, unsigned align_pages)
-{
-    /* A hole of pages + align - 1 surely has an aligned place; a shorter one may by luck. */
-    unsigned safe = pages + align_pages - 1;
-    unsigned ask = safe < front->block_pages ? safe : front->block_pages;
-    ph_block *block = ph_index_best(&front->index, ask);
-    if (block == NULL)
-        return 0;
-    int first = ph_block_find_aligned(block, pages, align_pages);
-    if (first < 0)
-        return 0;
-    unsigned clean = ph_front_take(front, block, (unsigned)first, pages);
-    uintptr_t run = ph_block_base(block) + ((uintptr_t)first << front->page_log2);
-    return run | ph_front_clean_flag(front, clean, pages);
-}
-
-/* The front is held: a run becomes live. */
-static void enliven(ph_front *front, uintptr_t run)
-{
-    ph_block *block = ph_block_of_ours(run);
-    ph_block_mark(block, ph_block_page(block, run), ph_front_is_shared(front));
-    ph_front_count_alloc(front);
-}
-
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
 {
     ph_front_enter(front);
@@ -96,7 +71,7 @@ uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
         ph_front_heat(front, run, pages);
         ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
-        enliven(front, run);
+        ph_front_enliven(front, run);
     }
     ph_front_leave(front);
     return run;
@@ -105,9 +80,10 @@ uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
 static uintptr_t live_from_block(ph_front *front, unsigned pages, unsigned align_pages)
 {
     ph_front_enter(front);
-    uintptr_t run = align_pages == 1 ? ph_front_cut(front, pages) : cut_aligned(front, pages, align_pages);
+    uintptr_t run =
+        align_pages == 1 ? ph_front_cut(front, pages) : ph_front_cut_aligned(front, pages, align_pages);
     if (run != 0)
-        enliven(front, run);
+        ph_front_enliven(front, run);
     ph_front_leave(front);
     return run;
 }

@@ -52,20 +52,12 @@ static ph_attribute **link_of(pageheap *heap, uintptr_t whole_start)
 
 static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
 {
-    ph_front *front = &heap->special;
-    uintptr_t run = 0;
-    ph_front_lock(front);
-    unsigned safe = pages + align_pages - 1;
-    ph_block *block = ph_index_best(&front->index, safe < heap->block_pages ? safe : heap->block_pages);
-    int first = block == NULL ? -1 : ph_block_find_aligned(block, pages, align_pages);
-    if (first >= 0) {
-        (void)ph_front_take(front, block, (unsigned)first, pages);
-        ph_block_mark(block, (unsigned)first, false);
-        ph_front_count_alloc(front);
-        run = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
-    }
-    ph_front_unlock(front);
-    return run;
+    ph_front_lock(&heap->special);
+    uintptr_t run = ph_front_cut_aligned(&heap->special, pages, align_pages);
+    if (run != 0)
+        ph_front_enliven(&heap->special, run);
+    ph_front_unlock(&heap->special);
+    return run & ~(uintptr_t)PH_RUN_CLEAN;
 }
 
 static uintptr_t take_small(pageheap *heap, unsigned pages, unsigned align_pages)
