@@ -28,6 +28,7 @@
 
 /* A counter that one thread writes and others may read at any time: no locked instruction. */
 #define ph_bump_relaxed(p, n) ph_store_relaxed((p), ph_load_relaxed(p) + (n))
+#define ph_drop_relaxed(p, n) ph_store_relaxed((p), ph_load_relaxed(p) - (n))
 
 /* The same, for the hot path: compilers will not make one instruction of it, and there it counts. */
 static inline void ph_bump_hot(_Atomic uint64_t *counter, uint64_t n)

@@ -44,6 +44,12 @@ enum ph_block_kind {
     PH_BLOCK_BODY,     /* another block of such a run */
 };
 
+/* True for the blocks of a run longer than a block. */
+static inline bool ph_block_is_long(unsigned kind)
+{
+    return kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
+}
+
 typedef struct ph_block_links {
     struct ph_block *next, *prev;
 } ph_block_links;
@@ -109,10 +115,22 @@ static inline uintptr_t ph_block_base(const ph_block *block)
     return (uintptr_t)block->number << PH_BLOCK_LOG2;
 }
 
+/* Address of the block's page of that number. */
+static inline uintptr_t ph_block_address(const ph_block *block, unsigned page)
+{
+    return ph_block_base(block) + ((uintptr_t)page << block->page_log2);
+}
+
 /* Number, within the block, of the page that holds this address of its. */
 static inline unsigned ph_block_page(const ph_block *block, uintptr_t address)
 {
     return (unsigned)(address >> block->page_log2) & (ph_block_pages(block) - 1);
+}
+
+/* Unused pages that are not clean. */
+static inline unsigned ph_block_dirty_pages(const ph_block *block)
+{
+    return (unsigned)block->unused_pages - block->clean_pages;
 }
 
 /* The block at `base`, all pages unused; `clean` says whether they all read zero.  Its tags are at `tags`. */

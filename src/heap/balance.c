@@ -48,7 +48,7 @@ void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
         .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages),
     };
     add_front(&heap->special, &sums);
-    for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         add_front(front, &sums);
     /* Read while the others go on: a run's end may be seen and its beginning not.  A negative height would be
      * remembered as an enormous one. */
@@ -112,8 +112,9 @@ static uint64_t idle_pages_of(const ph_front *front)
 static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint64_t worth_pages)
 {
     uint64_t given = ph_front_purge(heap, &heap->special, own, pages);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < pages;
-         front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
+        if (given >= pages)
+            break;
         if (front == own || idle_pages_of(front) < worth_pages)
             continue;
         drain_front(front, own, 0);
@@ -274,9 +275,11 @@ uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
     uint64_t excess = sums.unused_pages > keep_pages ? sums.unused_pages - keep_pages : 0;
     uint64_t given = ph_pool_purge(heap, excess);
     given += ph_front_purge(heap, &heap->special, own, given < excess ? excess - given : 0);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL && given < excess;
-         front = front->next)
+    for (PH_EACH_FRONT(front, heap)) {
+        if (given >= excess)
+            break;
         given += ph_front_purge(heap, front, own, excess - given);
+    }
     if (keep_pages == 0) {
         ph_pool_shrink(heap);
         ph_huge_shrink(heap);
@@ -288,7 +291,7 @@ uint64_t ph_heap_trim(pageheap *heap, uint64_t keep_pages)
 void ph_heap_drain_all(pageheap *heap)
 {
     ph_fronts_lock_all(heap);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
         ph_front_collect(front);
         ph_front_drain(front, 0);
         ph_large_drain(front, 0);

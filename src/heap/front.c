@@ -2,11 +2,6 @@
 /* front.c -- the blocks of a front.  Every function here wants the front held. */
 #include "heap/heap.h"
 
-static unsigned dirty_pages_of(const ph_block *block)
-{
-    return (unsigned)block->unused_pages - block->clean_pages;
-}
-
 static bool is_on_dirty_list(const ph_front *front, const ph_block *block)
 {
     return block->dirty.prev != NULL || front->dirty_first == block;
@@ -40,7 +35,7 @@ static void dirty_list_remove(ph_front *front, ph_block *block)
 void ph_front_refile(ph_front *front, ph_block *block)
 {
     ph_index_update(&front->index, block);
-    bool wanted = dirty_pages_of(block) != 0;
+    bool wanted = ph_block_dirty_pages(block) != 0;
     if (wanted == is_on_dirty_list(front, block))
         return;
     if (wanted)
@@ -68,7 +63,7 @@ void ph_front_attach(ph_front *front, ph_block *block)
     ph_bump_relaxed(&front->block_count, 1);
     front->empty_blocks += block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);
-    ph_bump_relaxed(&front->dirty_pages, dirty_pages_of(block));
+    ph_bump_relaxed(&front->dirty_pages, ph_block_dirty_pages(block));
     ph_front_refile(front, block);
 }
 
@@ -78,10 +73,10 @@ void ph_front_detach(ph_front *front, ph_block *block)
     ph_index_remove(&front->index, block);
     if (is_on_dirty_list(front, block))
         dirty_list_remove(front, block);
-    ph_bump_relaxed(&front->block_count, (uint64_t)0 - 1);
+    ph_drop_relaxed(&front->block_count, 1);
     front->empty_blocks -= block->unused_pages == pages;
-    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - (pages - block->unused_pages));
-    ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - dirty_pages_of(block));
+    ph_drop_relaxed(&front->used_pages, pages - block->unused_pages);
+    ph_drop_relaxed(&front->dirty_pages, ph_block_dirty_pages(block));
 }
 
 unsigned ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigned pages)
@@ -89,7 +84,7 @@ unsigned ph_front_take(ph_front *front, ph_block *block, unsigned first, unsigne
     front->empty_blocks -= block->unused_pages == ph_block_pages(block);
     unsigned clean = ph_block_take(block, first, pages);
     ph_bump_relaxed(&front->used_pages, pages);
-    ph_bump_relaxed(&front->dirty_pages, (uint64_t)0 - (pages - clean));
+    ph_drop_relaxed(&front->dirty_pages, pages - clean);
     ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
     return clean;
@@ -107,8 +102,7 @@ uintptr_t ph_front_cut_aligned(ph_front *front, unsigned pages, unsigned align_p
     if (first < 0)
         return 0;
     unsigned clean = ph_front_take(front, block, (unsigned)first, pages);
-    uintptr_t run = ph_block_base(block) + ((uintptr_t)first << front->page_log2);
-    return run | ph_front_clean_flag(front, clean, pages);
+    return ph_block_address(block, (unsigned)first) | ph_front_clean_flag(front, clean, pages);
 }
 
 /* A front keeps one empty block, so that a program at the edge of one does not bounce; more go to the pool.
@@ -124,11 +118,17 @@ static void settle_if_empty(ph_front *front, ph_block *block)
     }
 }
 
+/* So many used pages are unused now, and so many of them dirty. */
+static void count_given(ph_front *front, unsigned pages, unsigned dirty_pages)
+{
+    ph_drop_relaxed(&front->used_pages, pages);
+    ph_bump_relaxed(&front->dirty_pages, dirty_pages);
+}
+
 void ph_front_put_back(ph_front *front, ph_block *block, unsigned first, unsigned pages, bool clean)
 {
     ph_block_give(block, first, pages, clean);
-    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
-    ph_bump_relaxed(&front->dirty_pages, clean ? 0 : pages);
+    count_given(front, pages, clean ? 0 : pages);
     ph_front_refile(front, block);
     settle_if_empty(front, block);
 }
@@ -143,8 +143,7 @@ void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint
 {
     unsigned pages = ph_count_bits(bits);
     ph_block_give_singles(block, word, bits);
-    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
-    ph_bump_relaxed(&front->dirty_pages, pages);
+    count_given(front, pages, pages);
     ph_front_refile(front, block);
     ph_heap_uncharge(front->heap, pages);
     settle_if_empty(front, block);
@@ -157,14 +156,12 @@ static unsigned collect_word(ph_front *front, ph_block *block, unsigned word, ui
     unsigned pages = ph_count_bits(singles);
     if (singles != 0)
         ph_block_give_singles(block, word, singles);
-    ph_bump_relaxed(&front->used_pages, (uint64_t)0 - pages);
-    ph_bump_relaxed(&front->dirty_pages, pages);
+    count_given(front, pages, pages);
     for (uint64_t rest = freed & ~singles; rest != 0; rest &= rest - 1) {
         unsigned first = 64 * word + ph_lowest_bit(rest);
         unsigned length = ph_block_run_pages(block, first);
         ph_block_give(block, first, length, false);
-        ph_bump_relaxed(&front->used_pages, (uint64_t)0 - length);
-        ph_bump_relaxed(&front->dirty_pages, length);
+        count_given(front, length, length);
         pages += length;
     }
     return pages;

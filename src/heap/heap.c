@@ -160,7 +160,7 @@ static void forget_pending(ph_front *front)
 void ph_heap_destroy(pageheap *heap)
 {
     unlink_heap(heap);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         forget_pending(front);
     ph_pool_unmap_all(heap);
     ph_huge_unmap_all(heap);

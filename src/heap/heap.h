@@ -129,6 +129,13 @@ static inline size_t ph_heap_page_bytes(const pageheap *heap)
     return (size_t)1 << heap->page_log2;
 }
 
+/* for (PH_EACH_FRONT(front, heap)): all of a heap's fronts, the newest first.  The acquire pairs with the
+ * release in front_for_thread: the fields of a front that was made this moment are seen. */
+#define PH_EACH_FRONT(front, heap)                                                                           \
+    ph_front *front = ph_load_acquire(&(heap)->fronts);                                                      \
+    front != NULL;                                                                                           \
+    front = front->next
+
 /* Hand a system call's result on, counted if it is a failure. */
 static inline int ph_heap_note(pageheap *heap, int result)
 {

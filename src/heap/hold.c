@@ -75,7 +75,7 @@ void ph_fronts_lock_all(pageheap *heap)
 {
     ph_mutex_lock(&heap->fronts_lock);
     bool any_owned = false;
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
         ph_mutex_lock(&front->lock);
         if (ph_load_relaxed(&front->has_owner) != 0) {
             revoke(front);
@@ -84,13 +84,13 @@ void ph_fronts_lock_all(pageheap *heap)
     }
     if (any_owned)
         fence_everywhere(heap);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         wait_until_left(front);
 }
 
 void ph_fronts_unlock_all(pageheap *heap)
 {
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         ph_front_unlock(front);
     ph_mutex_unlock(&heap->fronts_lock);
 }

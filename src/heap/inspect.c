@@ -31,7 +31,7 @@ static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t a
     int first = ph_block_run_start(block, ph_block_page(block, address));
     if (first < 0)
         return false;
-    uintptr_t start = ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
+    uintptr_t start = ph_block_address(block, (unsigned)first);
     unsigned pages = ph_block_run_pages(block, (unsigned)first);
     if (ph_front_is_hot(owner, start))
         return false;
@@ -54,7 +54,7 @@ static bool find_plain(uintptr_t address, pageheap_run *ret_run, pageheap **ret_
         *ret_special = owner->heap;
     if (kind == PH_BLOCK_BODY)
         block = ph_load_relaxed(&block->head); /* NULL, perhaps: the run was freed this moment */
-    if ((kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY) && block != NULL)
+    if (ph_block_is_long(kind) && block != NULL)
         return find_long(owner->heap, block, address, ret_run);
     return kind == PH_BLOCK_PAGES && !is_special && head == NULL &&
            find_short(owner, block, address, ret_run);
@@ -112,8 +112,8 @@ static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_f
         uint64_t starts = ph_load_relaxed(&block->tags[w].mark);
         for (; starts != 0; starts &= starts - 1) {
             pageheap_run run;
-            uintptr_t page = 64 * w + ph_lowest_bit(starts);
-            if (!describe_at(heap, ph_block_base(block) + (page << heap->page_log2), is_special, &run))
+            unsigned page = 64 * w + ph_lowest_bit(starts);
+            if (!describe_at(heap, ph_block_address(block, page), is_special, &run))
                 continue;
             int answer = fn(ctx, &run);
             if (answer != 0)
@@ -173,7 +173,7 @@ static unsigned count_all(const uint64_t bits[PH_BLOCK_WORDS])
 static void describe_block(const pageheap *heap, const ph_block *block, pageheap_block *ret_block)
 {
     unsigned kind = ph_load_acquire(&block->kind);
-    bool is_long = kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY;
+    bool is_long = ph_block_is_long(kind);
     uint64_t unused[PH_BLOCK_WORDS], dirty[PH_BLOCK_WORDS];
     unsigned first = 0;
     ph_block_unused_bits(block, unused);

@@ -28,7 +28,7 @@ static ph_block *take_kept(ph_front *front, uint64_t pages)
         front->large_count--;
         for (uint32_t j = i; j < front->large_count; j++)
             front->large[j] = front->large[j + 1];
-        ph_bump_relaxed(&front->large_cached_pages, (uint64_t)0 - pages);
+        ph_drop_relaxed(&front->large_cached_pages, pages);
         return head;
     }
     return NULL;
@@ -77,7 +77,7 @@ void ph_large_drain(ph_front *front, uint64_t keep_pages)
 {
     uint32_t given = 0;
     while (given < front->large_count && ph_load_relaxed(&front->large_cached_pages) > keep_pages) {
-        ph_bump_relaxed(&front->large_cached_pages, (uint64_t)0 - front->large[given].pages);
+        ph_drop_relaxed(&front->large_cached_pages, front->large[given].pages);
         ph_large_release(front->heap, front->large[given].head);
         given++; /* the oldest first */
     }

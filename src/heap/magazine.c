@@ -194,7 +194,7 @@ uintptr_t ph_front_take_kept(ph_front *front, unsigned pages)
     ph_kept *top = uncover(front, pages) - 1;
     if (top->run == 0)
         return 0;
-    ph_bump_relaxed(&front->tally, (uint64_t)0 - pages);
+    ph_drop_relaxed(&front->tally, pages);
     front->tops[pages] = top;
     return top->run;
 }
@@ -291,9 +291,8 @@ static unsigned refill_count(ph_front *front, unsigned pages)
 
 static uintptr_t address_of(const ph_front *front, const ph_block *block, uint16_t start)
 {
-    uintptr_t page = start & PH_START_MASK;
     unsigned clean_starts = front->mixed_is_clean ? PH_START_CLEAN | PH_START_MIXED : PH_START_CLEAN;
-    return (ph_block_base(block) + (page << block->page_log2)) | (start & clean_starts ? PH_RUN_CLEAN : 0);
+    return ph_block_address(block, start & PH_START_MASK) | (start & clean_starts ? PH_RUN_CLEAN : 0);
 }
 
 /* Cut several runs from one block: the lowest is the answer, the others are kept with the next on top.  But a
@@ -306,7 +305,7 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     unsigned taken = ph_block_take_many(block, pages, count, starts, &clean);
     PH_ASSERT(taken > 0);
     ph_bump_relaxed(&front->used_pages, (uint64_t)taken * pages);
-    ph_bump_relaxed(&front->dirty_pages, (uint64_t)clean - (uint64_t)taken * pages);
+    ph_drop_relaxed(&front->dirty_pages, (uint64_t)taken * pages - clean);
     ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
     if (starts[taken - 1] & PH_START_MIXED) {

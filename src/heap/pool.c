@@ -98,7 +98,7 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
         if (!bit_is_set(region->map.dirty, b))
             continue;
         const ph_block *block = ph_block_of_ours(block_address(region, b));
-        dirty_pages += (uint64_t)block->unused_pages - block->clean_pages;
+        dirty_pages += ph_block_dirty_pages(block);
     }
     bits_clear(region->map.untaken, first, blocks);
     bits_clear(region->map.dirty, first, blocks);
@@ -161,7 +161,7 @@ static void put_back(pageheap *heap, ph_region *region, unsigned first, unsigned
     uint64_t dirty_pages = 0;
     for (unsigned b = first; b < first + blocks && b < region->committed_blocks; b++) {
         const ph_block *block = ph_block_of_ours(block_address(region, b));
-        unsigned dirty = (unsigned)block->unused_pages - block->clean_pages;
+        unsigned dirty = ph_block_dirty_pages(block);
         if (dirty != 0)
             bits_set(region->map.dirty, b, 1);
         dirty_pages += dirty;
@@ -402,7 +402,7 @@ uint64_t ph_pool_purge(pageheap *heap, uint64_t pages)
         for (unsigned i = 0; i < blocks && error == 0; i++) {
             uintptr_t address = base + i * PH_BLOCK_BYTES;
             ph_block *block = ph_block_of_ours(address);
-            purged += (uint64_t)block->unused_pages - block->clean_pages;
+            purged += ph_block_dirty_pages(block);
             ph_block_reset(address, heap->page_log2, true);
         }
         for (unsigned i = 0; i < blocks && error != 0; i++) /* half done, perhaps: contents unknown */

@@ -90,7 +90,7 @@ static uint64_t discard_batch(pageheap *heap, const batch *batch, ph_front *own)
     uint64_t given = 0;
     for (unsigned i = 0; i < batch->count; i++) {
         const extent *e = &batch->extents[i];
-        uintptr_t base = ph_block_base(e->block) + ((uintptr_t)e->first << heap->page_log2);
+        uintptr_t base = ph_block_address(e->block, e->first);
         size_t bytes = (size_t)e->pages << heap->page_log2;
         bool clean = heap->backing->discard(heap, (void *)base, bytes) == 0;
         give_extent(e, clean, own);

@@ -52,7 +52,7 @@ static int compare(const char *what, uint64_t kept, uint64_t counted)
 static int check_block(const pageheap *heap, const ph_block *block)
 {
     unsigned kind = ph_load_relaxed(&block->kind);
-    if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+    if (ph_block_is_long(kind))
         return 0;
     const char *broken = ph_block_check(block);
     if (broken != NULL)
@@ -68,11 +68,11 @@ static void count_block(const ph_block *block, const ph_front *front, recount *s
         return;
     unsigned pages = ph_block_pages(block);
     bool is_filed = block->dirty.prev != NULL || front->dirty_first == block;
-    bool is_dirty = block->unused_pages != block->clean_pages;
+    bool is_dirty = ph_block_dirty_pages(block) != 0;
     sum->blocks++;
     sum->empty += block->unused_pages == pages;
     sum->used += pages - block->unused_pages;
-    sum->dirty += (uint64_t)block->unused_pages - block->clean_pages;
+    sum->dirty += ph_block_dirty_pages(block);
     sum->unfiled += is_filed != is_dirty;
 }
 
@@ -150,9 +150,8 @@ static int check_region(const pageheap *heap, const ph_region *region, uint64_t 
         }
         code = compare("G1: block's pool bit", is_untaken, is_empty) | code;
         if (is_empty) {
-            *dirty_pages += (uint64_t)block->unused_pages - block->clean_pages;
-            code =
-                compare("G2: block's dirty bit", is_dirty, block->unused_pages != block->clean_pages) | code;
+            *dirty_pages += ph_block_dirty_pages(block);
+            code = compare("G2: block's dirty bit", is_dirty, ph_block_dirty_pages(block) != 0) | code;
         }
         code = check_block(heap, block) | code;
     }
@@ -171,7 +170,7 @@ int ph_heap_check(pageheap *heap)
         code = check_region(heap, region, &dirty_pages) | code;
     code = compare("dirty pages of the pool", ph_load_relaxed(&heap->pool_dirty_pages), dirty_pages) | code;
     code = check_front(heap, &heap->special) | code;
-    for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         code = check_front(heap, front) | code;
     ph_mutex_unlock(&heap->lock);
     ph_mutex_unlock(&heap->special.lock);

@@ -38,8 +38,11 @@ static bool inherit_block(pageheap *heap, ph_front *mine, unsigned pages)
     bool done = false;
     /* It lets us hold two fronts, since ph_fronts_lock_all stays out, and what is vacant stays so (adopt). */
     ph_mutex_lock(&heap->fronts_lock);
-    for (ph_front *from = ph_load_acquire(&heap->fronts); from != NULL && !done; from = from->next)
+    for (PH_EACH_FRONT(from, heap)) {
         done = from != mine && is_vacant_and_useful(from, pages) && inherit_from(from, mine, pages);
+        if (done)
+            break;
+    }
     ph_mutex_unlock(&heap->fronts_lock);
     return done;
 }

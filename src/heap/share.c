@@ -49,12 +49,12 @@ static bool wants_privacy(ph_front *front, uint64_t now_ms)
 void ph_heap_make_private(pageheap *heap, uint64_t now_ms)
 {
     bool any = false;
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         any = wants_privacy(front, now_ms) || any;
     if (!any)
         return;
     ph_fronts_lock_all(heap);
-    for (ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
         if (!wants_privacy(front, now_ms))
             continue;
         ph_front_collect(front);

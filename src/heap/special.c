@@ -20,7 +20,7 @@ static ph_attribute **bucket_of(pageheap *heap, uintptr_t address)
 }
 
 /* Where the run that holds `address` begins, its guard included; 0 if no run does. */
-static uintptr_t whole_start_of(const pageheap *heap, uintptr_t address)
+static uintptr_t whole_start_of(uintptr_t address)
 {
     const ph_block *head = ph_huge_head(address);
     if (head != NULL)
@@ -36,7 +36,7 @@ static uintptr_t whole_start_of(const pageheap *heap, uintptr_t address)
     if (kind != PH_BLOCK_PAGES)
         return 0;
     int first = ph_block_run_start(block, ph_block_page(block, address));
-    return first < 0 ? 0 : ph_block_base(block) + ((uintptr_t)first << heap->page_log2);
+    return first < 0 ? 0 : ph_block_address(block, (unsigned)first);
 }
 
 /* With attributes.lock held: the link that points to the record of that run, or to NULL. */
@@ -311,7 +311,7 @@ undo_record:
 
 int ph_special_free(pageheap *heap, uintptr_t address, uint64_t pages)
 {
-    uintptr_t whole_start = whole_start_of(heap, address);
+    uintptr_t whole_start = whole_start_of(address);
     ph_mutex_lock(&heap->attributes.lock);
     ph_attribute **link = link_of(heap, whole_start);
     ph_attribute *a = *link;
@@ -350,7 +350,7 @@ bool ph_special_describe(pageheap *heap, uintptr_t whole_start, pageheap_run *re
 bool ph_special_find(pageheap *heap, uintptr_t address, pageheap_run *ret_run)
 {
     pageheap_run run;
-    if (!ph_special_describe(heap, whole_start_of(heap, address), &run))
+    if (!ph_special_describe(heap, whole_start_of(address), &run))
         return false;
     if (address - (uintptr_t)run.start >= run.pages << heap->page_log2)
         return false; /* a guard */

@@ -169,7 +169,7 @@ static ph_thread *table_with_room(void)
 /* With fronts_lock held: a front without an owner becomes ours. */
 static ph_front *adopt(pageheap *heap, ph_home *home)
 {
-    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
         if (ph_load_relaxed(&front->has_owner) != 0)
             continue;
         ph_mutex_lock(&front->lock);
@@ -256,7 +256,7 @@ ph_front *ph_front_mine_slow(pageheap *heap)
 void ph_fronts_after_fork(pageheap *heap)
 {
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
-    for (ph_front *front = ph_load_relaxed(&heap->fronts); front != NULL; front = front->next) {
+    for (PH_EACH_FRONT(front, heap)) {
         ph_store_relaxed(&front->has_owner, front == mine);
         if (front != mine)
             front->home = NULL; /* what other threads had there is lost */
