@@ -28,8 +28,10 @@
 /* The largest region, so that a region's blocks fit the same 512-bit search as a block's pages. */
 #define PH_REGION_BYTES_MAX  PH_WINDOW_BYTES
 #define PH_REGION_BLOCKS_MAX PH_WINDOW_BLOCKS
+#define PH_REGION_WORDS      (PH_REGION_BLOCKS_MAX / 64)
 
 _Static_assert(PH_REGION_BLOCKS_MAX == PH_BLOCK_PAGES_MAX, "one bitmap search serves pages and blocks");
 _Static_assert(PH_BLOCK_WORDS * 64 == PH_BLOCK_PAGES_MAX, "a block's pages fill whole words");
+_Static_assert(PH_REGION_WORDS * 64 == PH_REGION_BLOCKS_MAX, "a region's blocks fill whole words");
 
 #endif

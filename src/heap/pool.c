@@ -69,15 +69,15 @@ static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_
     if (blocks > region->blocks)
         return PH_NO_RUN;
     if (blocks == 1 && align_blocks == 1) {
-        int dirty = ph_runsearch_first(region->map.dirty, PH_BLOCK_WORDS, 0, 1);
+        int dirty = ph_runsearch_first(region->map.dirty, PH_REGION_WORDS, 0, 1);
         if (dirty != PH_NO_RUN)
             return dirty;
     }
     if (align_blocks > 1) {
         unsigned first = (unsigned)((0 - region->base / PH_BLOCK_BYTES) % align_blocks);
-        return ph_runsearch_stepped(region->map.untaken, PH_BLOCK_WORDS, first, align_blocks, blocks);
+        return ph_runsearch_stepped(region->map.untaken, PH_REGION_WORDS, first, align_blocks, blocks);
     }
-    return ph_runsearch_first(region->map.untaken, PH_BLOCK_WORDS, 0, blocks);
+    return ph_runsearch_first(region->map.untaken, PH_REGION_WORDS, 0, blocks);
 }
 
 /* The part of it that lies in this region. */
@@ -375,10 +375,10 @@ static unsigned claim_dirty(pageheap *heap, uint64_t pages, place *ret_place)
     unsigned blocks = 0;
     ph_mutex_lock(&heap->lock);
     for (ph_region *region = heap->regions; region != NULL && blocks == 0; region = region->next) {
-        int first = ph_runsearch_first(region->map.dirty, PH_BLOCK_WORDS, 0, 1);
+        int first = ph_runsearch_first(region->map.dirty, PH_REGION_WORDS, 0, 1);
         if (first == PH_NO_RUN)
             continue;
-        blocks = ph_runsearch_upward(region->map.dirty, PH_BLOCK_WORDS, (unsigned)first);
+        blocks = ph_runsearch_upward(region->map.dirty, PH_REGION_WORDS, (unsigned)first);
         blocks = (unsigned)ph_min_u64(blocks, wanted);
         ret_place->region = region;
         ret_place->first = (unsigned)first;
@@ -420,7 +420,7 @@ static ph_region *unlink_unused_region(pageheap *heap)
 {
     ph_mutex_lock(&heap->lock);
     ph_region **link = &heap->regions;
-    while (*link != NULL && ph_runsearch_upward((*link)->map.untaken, PH_BLOCK_WORDS, 0) < (*link)->blocks)
+    while (*link != NULL && ph_runsearch_upward((*link)->map.untaken, PH_REGION_WORDS, 0) < (*link)->blocks)
         link = &(*link)->next;
     ph_region *region = *link;
     if (region != NULL) {

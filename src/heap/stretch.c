@@ -7,7 +7,7 @@
 
 static int first_within(const uint64_t *bits, const ph_stretch *stretch)
 {
-    int first = ph_runsearch_first(bits, PH_BLOCK_WORDS, stretch->first, 1);
+    int first = ph_runsearch_first(bits, PH_REGION_WORDS, stretch->first, 1);
     return first != PH_NO_RUN && (unsigned)first < stretch->first + stretch->blocks ? first : PH_NO_RUN;
 }
 
@@ -42,7 +42,7 @@ int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, ph_stretch *stre
     if (block == PH_NO_RUN)
         block = first_within(map->untaken, stretch);
     if (block == PH_NO_RUN)
-        block = ph_runsearch_first(map->dirty, PH_BLOCK_WORDS, 0, 1);
+        block = ph_runsearch_first(map->dirty, PH_REGION_WORDS, 0, 1);
     if (block == PH_NO_RUN)
         block = first_elsewhere(map->untaken, map, usable, stretch);
     if (block == PH_NO_RUN)

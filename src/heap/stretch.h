@@ -24,9 +24,9 @@ typedef struct ph_stretch {
 
 /* A region's blocks. */
 typedef struct ph_stretch_map {
-    uint64_t untaken[PH_BLOCK_WORDS]; /* nobody's */
-    uint64_t dirty[PH_BLOCK_WORDS];   /* those of them that still hold memory */
-    uint64_t kept[PH_BLOCK_WORDS];    /* in somebody's stretch: others take them only where they must */
+    uint64_t untaken[PH_REGION_WORDS]; /* nobody's */
+    uint64_t dirty[PH_REGION_WORDS];   /* those of them that still hold memory */
+    uint64_t kept[PH_REGION_WORDS];    /* in somebody's stretch: others take them only where they must */
 } ph_stretch_map;
 
 /* The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart; in this order:

@@ -90,7 +90,7 @@ static void throw_region(dice *d, unsigned usable, region *ret_region)
 
 static void pack(const bool *bits, uint64_t *ret_words)
 {
-    memset(ret_words, 0, PH_BLOCK_WORDS * sizeof *ret_words);
+    memset(ret_words, 0, PH_REGION_WORDS * sizeof *ret_words);
     for (unsigned b = 0; b < PH_REGION_BLOCKS_MAX; b++)
         ret_words[b / 64] |= (uint64_t)bits[b] << b % 64;
 }
