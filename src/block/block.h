@@ -59,8 +59,13 @@ typedef struct ph_block_bin_links {
     _Atomic(struct ph_block *) next, prev;
 } ph_block_bin_links;
 
-/* A run of whole blocks.  `state` decides, by one compare-and-swap, who of several threads frees it. */
-enum ph_large_state { PH_LARGE_CACHED = 0, PH_LARGE_LIVE, PH_LARGE_SPECIAL };
+/* A run of whole blocks.  `state` decides, by one compare-and-swap, who of several threads has it. */
+enum ph_large_state {
+    PH_LARGE_CACHED = 0, /* no caller's */
+    PH_LARGE_LIVE,
+    PH_LARGE_CLAIMED, /* being freed, in two steps */
+    PH_LARGE_SPECIAL, /* live, and its attribute record decides instead */
+};
 
 typedef struct ph_large {
     _Atomic uint64_t pages;

@@ -4,7 +4,8 @@
  * The end of the last block stays unused: it is address space, never memory.  Why not give it to small
  * runs: docs/design/heap.md.
  *
- * L1  The first block's `large.state` decides who frees a run: LIVE to CACHED by compare-and-swap.
+ * L1  The first block's `large.state` decides, by a compare-and-swap from LIVE, who has a run: to CACHED who
+ *     frees it, to CLAIMED who does so in two steps (ph_large_return or ph_large_cut ends that).
  * L2  A run that is CACHED is in exactly one front's `large` slots, or in nobody's hands but one thread's.
  */
 #include "heap/heap.h"
@@ -227,7 +228,7 @@ int ph_large_claim(ph_block *block, uintptr_t address, uint64_t pages)
 {
     if (ph_load_acquire(&block->kind) != PH_BLOCK_LARGE) /* pairs with form_run */
         return PAGEHEAP_EBADRUN;
-    return take_from_caller(block, address, pages, PH_LARGE_SPECIAL);
+    return take_from_caller(block, address, pages, PH_LARGE_CLAIMED);
 }
 
 void ph_large_cut(pageheap *heap, ph_block *head, uint64_t new_pages)
