@@ -4,8 +4,8 @@
  * Invariants  A1  a record of class c has 64 << c bytes and stays of that class for ever
  *             A2  [next, end) is unused, zero, and belongs to the newest chunk
  *             A3  a record of PH_META_PAGE_BYTES or more begins at a multiple of it, and so does `end`
- * Small records are cut from the chunk's beginning, large ones from its end.  The rest of a chunk that a
- * larger request could not use is abandoned: at most one record a chunk.
+ * Small records are cut from the chunk's beginning, large ones from its end.  What is left of a chunk when a
+ * record does not fit is abandoned: less than that record.
  */
 #include "map/meta.h"
 
@@ -66,6 +66,27 @@ static void *map_record(size_t bytes)
     return record;
 }
 
+/* Neither a freed record nor room in the chunk was found: map another, unless somebody else has done so or
+ * has freed a record meanwhile. */
+static void *take_from_new_chunk(unsigned c, size_t *ret_dirty_bytes)
+{
+    void *chunk;
+    if (ph_os.map(CHUNK_BYTES, &chunk) != 0)
+        return NULL;
+    ph_mutex_lock(&arena.lock);
+    void *record = take_record(c, ret_dirty_bytes);
+    bool is_spare = record != NULL;
+    if (!is_spare) {
+        arena.next = (uintptr_t)chunk;
+        arena.end = arena.next + CHUNK_BYTES;
+        record = take_record(c, ret_dirty_bytes);
+    }
+    ph_mutex_unlock(&arena.lock);
+    if (is_spare)
+        (void)ph_os.unmap(chunk, CHUNK_BYTES);
+    return record;
+}
+
 void *ph_meta_alloc(size_t bytes)
 {
     if (bytes > RECORD_BYTES_MAX)
@@ -75,16 +96,8 @@ void *ph_meta_alloc(size_t bytes)
     ph_mutex_lock(&arena.lock);
     void *record = take_record(c, &dirty_bytes);
     ph_mutex_unlock(&arena.lock);
-    if (record == NULL) {
-        void *chunk;
-        if (ph_os.map(CHUNK_BYTES, &chunk) != 0)
-            return NULL;
-        ph_mutex_lock(&arena.lock);
-        arena.next = (uintptr_t)chunk;
-        arena.end = arena.next + CHUNK_BYTES;
-        record = take_record(c, &dirty_bytes);
-        ph_mutex_unlock(&arena.lock);
-    }
+    if (record == NULL)
+        record = take_from_new_chunk(c, &dirty_bytes);
     if (dirty_bytes != 0)
         ph_os_clear(record, dirty_bytes);
     return record;
