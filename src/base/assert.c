@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* assert.c -- where a fact that does not hold ends the process. */
 #include "base/assert.h"
 
 /* Before the os floor has installed its own: a trap says enough to a debugger. */

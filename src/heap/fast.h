@@ -33,7 +33,9 @@ static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags_at(ph_window *window, uintpt
 /* The next of the block's; its first, if these are the last. */
 static PH_ALWAYS_INLINE const ph_block_tags *ph_fast_tags_after(const ph_block_tags *tags)
 {
-    uintptr_t at = (uintptr_t)tags; /* a block's lie at a multiple of their size */
+    /* A block's tags lie at a multiple of their size: the bits of the address below that are those of the
+     * next one, the bits above it stay, and so the first one follows the last. */
+    uintptr_t at = (uintptr_t)tags;
     return (const ph_block_tags *)(at ^ (((at + sizeof *tags) ^ at) & (PH_BLOCK_WORDS * sizeof *tags - 1)));
 }
 
@@ -100,7 +102,8 @@ static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret
         return false;
     }
     front->tops[pages] = top - 1;
-    ph_fetch_or_acq_rel(&kept.tags->mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64); /* unmark */
+    /* Pairs with ph_block_unmark by other threads. */
+    ph_fetch_or_acq_rel(&kept.tags->mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64);
     PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = kept.run;
     *ret_is_due = ph_front_leave_counting(front);
@@ -122,7 +125,8 @@ static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, 
     return true;
 }
 
-/* The hot run comes back, or what somebody believes to be it. */
+/* Free a run that begins where the hot one does: keep it as that (front entered).  False: the hot run is not
+ * of this length, or was freed already. */
 static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
 {
     if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
@@ -132,7 +136,8 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
-/* True if there is such a run of this front's, of up to 64 pages: its tags. */
+/* True if a live run of `pages` pages, up to 64, begins at `page`, and in a block of this front's.  *ret_tags
+ * are those of its first page. */
 static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
                                           ph_block_tags **ret_tags)
 {
@@ -145,7 +150,8 @@ static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page,
     return ph_tags_is_run(*ret_tags, ph_fast_tags_after(*ret_tags), page, pages);
 }
 
-/* Any other run. */
+/* Free a run of up to 64 pages that is not the hot one: keep it (front entered).  False: this front has no
+ * such run, or no room for it. */
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
     uintptr_t page = ph_fast_page(address);

@@ -364,7 +364,7 @@ void ph_front_free_spares(ph_front *front);
 /* Give runs back to their blocks until at most `keep_pages` are cached. */
 void ph_front_drain(ph_front *front, uint64_t keep_pages);
 
-/* Give half of the kept runs of one length back, the older ones last. */
+/* Give half of the kept runs of one length back, the newest first. */
 void ph_front_drain_half(ph_front *front, unsigned pages);
 
 /* Have room for one more run of this length on top of its stack; false if there is no record for it. */

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/* index.c -- blocks in their bins.
+ *
+ * A bin's number is the class of its blocks' longest holes, then how full they are, the fullest first.  So
+ * the best block stands in the first bin, from the class asked for on, that is not empty.
+ */
 #include "heap/index.h"
 
 /* A class's holes have at least CLASS_MIN pages; `pages` belongs to the highest class that it reaches. */

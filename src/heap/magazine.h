@@ -25,7 +25,8 @@ typedef struct ph_kept {
     };
 } ph_kept;
 
-#define PH_RUN_CLEAN    1u /* the run reads zero everywhere: it was never handed out since it was mapped */
+/* The run's pages are clean: plain ones read zero, those of code are not ready (ph_backing in heap.h). */
+#define PH_RUN_CLEAN    1u
 #define PH_MAGAZINE_END UINTPTR_MAX
 
 /* The top of a stack without magazines: neither a run to take nor room to keep one. */

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/* stretch.c -- pick a block for who is to be apart from others.
+ *
+ * A stretch begins at a multiple of its length, which divides 64: so it lies in one word of each bitmap.
+ * Nothing here is guarded: the caller holds what guards the region's map.
+ */
 #include "heap/stretch.h"
 
 #include "base/bits.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* window.c -- windows are made when address space is reserved, before any of its addresses is known (W2).
+ *
+ * No lock: of two threads that make the same one, the second unmaps its own again.
+ */
 #include "map/window.h"
 
 #include <errno.h>
