@@ -44,6 +44,7 @@
 #include "block/block.h"
 #include "heap/index.h"
 #include "heap/magazine.h"
+#include "heap/stretch.h"
 #include "map/window.h"
 #include "os/mutex.h"
 #include "os/os.h"
@@ -56,10 +57,11 @@ struct pageheap;
 /* A look at the clock and at the heap's balance comes with each PH_TICK_CALLS-th allocation. */
 #define PH_TICK_CALLS 64
 
-/* Where a front takes its blocks, apart from others: a stretch (stretch.h) by address.  None if 0. */
+/* Where a front takes its blocks, apart from others. */
 typedef struct ph_apart {
-    uintptr_t base;
-    uint32_t blocks;
+    uint64_t region_serial; /* 0: nowhere yet */
+    ph_stretch stretch;
+    bool is_refused; /* the system would not make it usable: not asked again */
 } ph_apart;
 
 typedef struct ph_front {
@@ -99,7 +101,7 @@ typedef struct ph_front {
     _Atomic uint64_t grown_pages; /* clean pages taken since the last look at the balance; owner resets it */
     _Atomic uint64_t block_count; /* read by anyone */
     uint64_t empty_blocks;
-    ph_apart apart; /* owner */
+    ph_apart apart; /* owner, and heap's lock to change */
     ph_block *dirty_first, *dirty_last;
     uint64_t magazines_bytes;
     ph_kept *spares[PH_MAGAZINE_KINDS]; /* empty magazines, by their floors' `below` */

@@ -30,6 +30,7 @@
 typedef struct ph_region {
     struct ph_region *next;    /* heap's lock */
     uintptr_t base;            /* set once */
+    uint64_t serial;           /* set once: no other region of this heap has had it */
     uint32_t blocks;           /* set once */
     uint32_t committed_blocks; /* grow_turn and heap's lock to change, either to read */
     ph_stretch_map map;        /* heap's lock */
@@ -100,6 +101,7 @@ struct pageheap {
     _Atomic uint32_t front_count;
 
     ph_mutex grow_turn, purge_turn;
+    uint64_t newest_region_serial; /* grow_turn */
 
     _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
     _Atomic uint64_t period_peak_pages,
@@ -169,9 +171,12 @@ bool ph_heap_id_is_alive(uint64_t id);
  * *ret_clean says whether all of them read zero.  Makes system calls: hold nothing. */
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
 
-/* Take one block, as far as possible out of *apart, or out of another stretch that becomes *apart.  As
- * ph_pool_take. */
-uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, bool *ret_clean);
+/* Take one block for a thread that has so many, as far as possible out of *apart, or out of another stretch
+ * that becomes *apart.  As ph_pool_take. */
+uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, uint64_t has_blocks, bool *ret_clean);
+/* Its blocks are for anybody; those of all are (heap's lock held). */
+void ph_pool_leave_apart(pageheap *heap, ph_apart *apart);
+void ph_pool_leave_all_apart(pageheap *heap);
 
 /* Take the block at `base`, if it is nobody's and lies, or can come to lie, in a region.  As ph_pool_take. */
 bool ph_pool_take_at(pageheap *heap, uintptr_t base);

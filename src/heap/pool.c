@@ -9,6 +9,7 @@
 #include "heap/heap.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "block/runsearch.h"
@@ -62,6 +63,7 @@ static void become_empty(pageheap *heap, ph_block *block)
 typedef struct wish {
     unsigned blocks, align_blocks;
     ph_apart *apart; /* NULL, or where the last ones came from: claim_anywhere changes it */
+    unsigned stretch_blocks_most;
 } wish;
 
 static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_blocks)
@@ -80,13 +82,21 @@ static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_
     return ph_runsearch_first(region->map.untaken, PH_REGION_WORDS, 0, blocks);
 }
 
-/* The part of it that lies in this region. */
-static ph_stretch stretch_in(const ph_region *region, const ph_apart *apart)
+/* A short region has no room for several, and where stretches are not pages of tags they are good for
+ * nothing. */
+static bool has_stretches(const ph_region *region)
 {
-    uint64_t offset = apart->base - region->base;
-    if (offset >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
-        return (ph_stretch){ 0, 0 };
-    return (ph_stretch){ (uint32_t)(offset / PH_BLOCK_BYTES), apart->blocks };
+    return region->blocks >= 4 * PH_STRETCH_BLOCKS_MAX &&
+           region->base % (PH_STRETCH_BLOCKS_MAX * PH_BLOCK_BYTES) == 0;
+}
+
+static int find_apart(const ph_region *region, const wish *wanted, ph_stretch *ret_stretch)
+{
+    if (!has_stretches(region))
+        return PH_NO_RUN;
+    if (region->serial == wanted->apart->region_serial)
+        *ret_stretch = wanted->apart->stretch;
+    return ph_stretch_pick(&region->map, region->committed_blocks, wanted->stretch_blocks_most, ret_stretch);
 }
 
 /* The blocks change hands: out of the pool's numbers.  True if all of them are clean, or, where that counts
@@ -114,24 +124,31 @@ typedef struct place {
     bool is_clean;
 } place;
 
+/* Nobody keeps it any more. */
+static void leave_apart(pageheap *heap, ph_apart *apart)
+{
+    for (ph_region *region = heap->regions; region != NULL; region = region->next) {
+        if (region->serial == apart->region_serial)
+            ph_stretch_keep(&region->map, apart->stretch, false);
+    }
+    apart->region_serial = 0;
+}
+
 /* The one who took blocks from *apart has taken one from this stretch. */
 static void move_apart(pageheap *heap, ph_apart *apart, ph_region *region, ph_stretch stretch)
 {
-    ph_region *left = region_of(heap, apart->base);
-    if (left != NULL)
-        ph_stretch_keep(&left->map, stretch_in(left, apart), false);
+    leave_apart(heap, apart);
     ph_stretch_keep(&region->map, stretch, true);
-    *apart = (ph_apart){ block_address(region, stretch.first), stretch.blocks };
+    apart->region_serial = region->serial;
+    apart->stretch = stretch;
 }
 
 /* *ret_stretch is the one that they are out of, if that matters. */
 static int find_wanted(const ph_region *region, const wish *wanted, ph_stretch *ret_stretch)
 {
     *ret_stretch = (ph_stretch){ 0, 0 };
-    if (wanted->apart == NULL)
-        return find_blocks(region, wanted->blocks, wanted->align_blocks);
-    *ret_stretch = stretch_in(region, wanted->apart);
-    return ph_stretch_pick(&region->map, region->committed_blocks, ret_stretch);
+    return wanted->apart != NULL ? find_apart(region, wanted, ret_stretch)
+                                 : find_blocks(region, wanted->blocks, wanted->align_blocks);
 }
 
 /* Find and claim.  With `ready` only blocks that are usable count. */
@@ -258,6 +275,7 @@ static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
     advise_huge_pages(heap, base, bytes);
     region->base = base;
     region->blocks = (uint32_t)(bytes / PH_BLOCK_BYTES);
+    region->serial = ++heap->newest_region_serial;
     bits_set(region->map.untaken, 0, region->blocks);
     ph_fetch_add_relaxed(&heap->reserved_bytes, bytes);
     ph_fetch_add_relaxed(&heap->region_count, 1);
@@ -276,13 +294,12 @@ undo_record:
 
 /* ---- the calls ------------------------------------------------------------------------- */
 
-/* From the regions that there are, and then from a new one: but to be apart is not worth one (grow_turn
- * held). */
+/* From the regions that there are, and then from a new one (grow_turn held). */
 static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
 {
     /* Whoever had the turn before us may have made what we need. */
     if (!claim_anywhere(heap, wanted, false, ret_place) &&
-        (wanted->apart != NULL || add_region(heap, wanted->blocks, wanted->align_blocks) != 0 ||
+        (add_region(heap, wanted->blocks, wanted->align_blocks) != 0 ||
          !claim_anywhere(heap, wanted, false, ret_place)))
         return false;
     if (commit_up_to(heap, ret_place->region, ret_place->first + wanted->blocks) == 0)
@@ -291,14 +308,14 @@ static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
     return false;
 }
 
-/* The address of the first, or 0. */
-static uintptr_t take(pageheap *heap, const wish *wanted, bool *ret_clean)
+uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
 {
+    const wish wanted = { .blocks = blocks, .align_blocks = align_blocks };
     place where;
-    bool found = claim_anywhere(heap, wanted, true, &where);
+    bool found = claim_anywhere(heap, &wanted, true, &where);
     if (!found) {
         ph_mutex_lock(&heap->grow_turn);
-        found = claim_growing(heap, wanted, &where);
+        found = claim_growing(heap, &wanted, &where);
         ph_mutex_unlock(&heap->grow_turn);
     }
     if (!found)
@@ -307,17 +324,49 @@ static uintptr_t take(pageheap *heap, const wish *wanted, bool *ret_clean)
     return block_address(where.region, where.first);
 }
 
-uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
+/* To be apart is worth growing, but neither a wait for another thread's system call, nor a region, nor a
+ * second refusal (grow_turn held). */
+static bool claim_growing_apart(pageheap *heap, const wish *wanted, place *ret_place)
 {
-    const wish wanted = { .blocks = blocks, .align_blocks = align_blocks };
-    return take(heap, &wanted, ret_clean);
+    if (!claim_anywhere(heap, wanted, false, ret_place))
+        return false;
+    if (commit_up_to(heap, ret_place->region, ret_place->first + 1) == 0)
+        return true;
+    unclaim(heap, ret_place, 1);
+    ph_pool_leave_apart(heap, wanted->apart);
+    wanted->apart->is_refused = true;
+    return false;
 }
 
-uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, bool *ret_clean)
+uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, uint64_t has_blocks, bool *ret_clean)
 {
-    const wish wanted = { .blocks = 1, .align_blocks = 1, .apart = apart };
-    uintptr_t base = take(heap, &wanted, ret_clean);
-    return base != 0 ? base : ph_pool_take(heap, 1, 1, ret_clean);
+    const wish wanted = { .blocks = 1,
+                          .align_blocks = 1,
+                          .apart = apart,
+                          .stretch_blocks_most = ph_stretch_blocks_for(has_blocks) };
+    place where;
+    bool found = claim_anywhere(heap, &wanted, true, &where);
+    if (!found && !apart->is_refused && ph_mutex_try_lock(&heap->grow_turn)) {
+        found = claim_growing_apart(heap, &wanted, &where);
+        ph_mutex_unlock(&heap->grow_turn);
+    }
+    if (!found)
+        return ph_pool_take(heap, 1, 1, ret_clean);
+    *ret_clean = where.is_clean;
+    return block_address(where.region, where.first);
+}
+
+void ph_pool_leave_apart(pageheap *heap, ph_apart *apart)
+{
+    ph_mutex_lock(&heap->lock);
+    leave_apart(heap, apart);
+    ph_mutex_unlock(&heap->lock);
+}
+
+void ph_pool_leave_all_apart(pageheap *heap)
+{
+    for (ph_region *region = heap->regions; region != NULL; region = region->next)
+        memset(region->map.kept, 0, sizeof region->map.kept);
 }
 
 /* 1: claimed.  0: somebody has it.  -1: no region holds it. */

@@ -47,16 +47,26 @@ static bool inherit_block(pageheap *heap, ph_front *mine, unsigned pages)
     return done;
 }
 
+/* No other thread uses the heap. */
+static bool is_alone(pageheap *heap, const ph_front *mine)
+{
+    for (PH_EACH_FRONT(front, heap)) {
+        if (front != mine && ph_load_relaxed(&front->has_owner) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Get the front a block with room for `pages`. */
 static bool supply(pageheap *heap, ph_front *front, unsigned pages)
 {
-    bool is_alone = ph_load_relaxed(&heap->front_count) <= 1;
-    if (!is_alone && inherit_block(heap, front, pages))
+    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
         return true;
     bool clean;
-    bool is_small = ph_load_relaxed(&front->block_count) < APART_BLOCKS_MIN;
-    uintptr_t base = is_alone || is_small ? ph_pool_take(heap, 1, 1, &clean)
-                                          : ph_pool_take_apart(heap, &front->apart, &clean);
+    uint64_t blocks = ph_load_relaxed(&front->block_count);
+    uintptr_t base = blocks < APART_BLOCKS_MIN || is_alone(heap, front)
+                         ? ph_pool_take(heap, 1, 1, &clean)
+                         : ph_pool_take_apart(heap, &front->apart, blocks, &clean);
     if (base == 0)
         return false;
     ph_front_enter(front);

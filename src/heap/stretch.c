@@ -16,49 +16,73 @@ static int first_within(const uint64_t *bits, const ph_stretch *stretch)
     return first != PH_NO_RUN && (unsigned)first < stretch->first + stretch->blocks ? first : PH_NO_RUN;
 }
 
-/* The longest, and of those the lowest, of nobody's below block `end` that has a block of `bits`. */
-static ph_stretch find_stretch(const uint64_t *bits, const ph_stretch_map *map, unsigned end)
+/* Of a length that divides 64, at a multiple of that. */
+static inline uint64_t bits_at(const uint64_t *bits, unsigned first, unsigned blocks)
 {
-    for (unsigned blocks = PH_STRETCH_BLOCKS_MAX; blocks >= PH_STRETCH_BLOCKS_MIN; blocks /= 2) {
-        uint64_t all = (UINT64_C(1) << blocks) - 1;
+    return (bits[first / 64] >> first % 64) & ((UINT64_C(1) << blocks) - 1);
+}
+
+static bool has_all(const uint64_t *bits, unsigned first, unsigned blocks)
+{
+    return bits_at(bits, first, blocks) == (UINT64_C(1) << blocks) - 1;
+}
+
+/* The longest, and of those the lowest, of nobody's below block `end` that has one of `wanted` and none of
+ * `not_wanted`, if that is not NULL; of no block if there is none. */
+static ph_stretch find_stretch(const ph_stretch_map *map, unsigned end, unsigned blocks_most,
+                               const uint64_t *wanted, const uint64_t *not_wanted)
+{
+    for (unsigned blocks = blocks_most; blocks >= PH_STRETCH_BLOCKS_MIN; blocks /= 2) {
         for (unsigned first = 0; first + blocks <= end; first += blocks) {
-            uint64_t free = map->untaken[first / 64] & ~map->kept[first / 64];
-            if (((free >> first % 64) & all) == all && ((bits[first / 64] >> first % 64) & all) != 0)
+            if (has_all(map->untaken, first, blocks) && bits_at(wanted, first, blocks) != 0 &&
+                (not_wanted == NULL || bits_at(not_wanted, first, blocks) == 0))
                 return (ph_stretch){ first, blocks };
         }
     }
     return (ph_stretch){ 0, 0 };
 }
 
-static int first_elsewhere(const uint64_t *bits, const ph_stretch_map *map, unsigned end, ph_stretch *stretch)
+/* The one that begins less than the shortest stretch above `usable`. */
+static ph_stretch next_stretch(const ph_stretch_map *map, unsigned usable, unsigned blocks_most)
 {
-    ph_stretch found = find_stretch(bits, map, end);
+    unsigned first = (usable + PH_STRETCH_BLOCKS_MIN - 1) / PH_STRETCH_BLOCKS_MIN * PH_STRETCH_BLOCKS_MIN;
+    for (unsigned blocks = blocks_most; blocks >= PH_STRETCH_BLOCKS_MIN; blocks /= 2) {
+        if (first % blocks == 0 && first < PH_REGION_BLOCKS_MAX && has_all(map->untaken, first, blocks) &&
+            bits_at(map->kept, first, blocks) == 0)
+            return (ph_stretch){ first, blocks };
+    }
+    return (ph_stretch){ 0, 0 };
+}
+
+static int enter(const uint64_t *bits, ph_stretch found, ph_stretch *stretch)
+{
     if (found.blocks == 0)
         return PH_NO_RUN;
     *stretch = found;
     return first_within(bits, stretch);
 }
 
-int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, ph_stretch *stretch)
+int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, unsigned blocks_most, ph_stretch *stretch)
 {
     int block = first_within(map->dirty, stretch);
     if (block == PH_NO_RUN)
-        block = first_elsewhere(map->dirty, map, usable, stretch);
-    if (block == PH_NO_RUN)
-        block = first_within(map->untaken, stretch);
+        block = enter(map->dirty, find_stretch(map, usable, blocks_most, map->dirty, NULL), stretch);
     if (block == PH_NO_RUN)
         block = ph_runsearch_first(map->dirty, PH_REGION_WORDS, 0, 1);
     if (block == PH_NO_RUN)
-        block = first_elsewhere(map->untaken, map, usable, stretch);
+        block = first_within(map->untaken, stretch);
     if (block == PH_NO_RUN)
-        block = first_elsewhere(map->untaken, map, PH_REGION_BLOCKS_MAX, stretch);
+        block = enter(map->untaken, find_stretch(map, usable, blocks_most, map->untaken, map->kept), stretch);
+    if (block == PH_NO_RUN)
+        block = enter(map->untaken, next_stretch(map, usable, blocks_most), stretch);
     return block;
 }
 
 void ph_stretch_keep(ph_stretch_map *map, ph_stretch stretch, bool is_kept)
 {
-    for (unsigned b = stretch.first; b < stretch.first + stretch.blocks; b++) {
-        uint64_t bit = UINT64_C(1) << b % 64;
-        map->kept[b / 64] = is_kept ? map->kept[b / 64] | bit : map->kept[b / 64] & ~bit;
-    }
+    if (stretch.blocks == 0)
+        return;
+    uint64_t bits = ((UINT64_C(1) << stretch.blocks) - 1) << stretch.first % 64;
+    uint64_t *word = &map->kept[stretch.first / 64];
+    *word = is_kept ? *word | bits : *word & ~bits;
 }

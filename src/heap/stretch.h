@@ -22,22 +22,33 @@ typedef struct ph_stretch {
     uint32_t first, blocks;
 } ph_stretch;
 
-/* A region's blocks. */
+/* A region's blocks.  The region is longer than a few stretches and begins at a multiple of the longest. */
 typedef struct ph_stretch_map {
     uint64_t untaken[PH_REGION_WORDS]; /* nobody's */
     uint64_t dirty[PH_REGION_WORDS];   /* those of them that still hold memory */
     uint64_t kept[PH_REGION_WORDS];    /* in somebody's stretch: others take them only where they must */
 } ph_stretch_map;
 
-/* The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart; in this order:
+/* How long a stretch is for who has so many blocks: no longer than what there is, or much would lie idle. */
+static inline unsigned ph_stretch_blocks_for(uint64_t has_blocks)
+{
+    return has_blocks >= 32 ? PH_STRETCH_BLOCKS_MAX : has_blocks >= 16 ? 16 : PH_STRETCH_BLOCKS_MIN;
+}
+
+/* The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart.  Blocks below
+ * `usable` can be used at once.  In this order:
  *
- *     a dirty block of *stretch; or of another stretch of which nobody has a block, and that nobody keeps
- *     any block of *stretch
+ *     a dirty block of *stretch
+ *     a dirty block of another stretch of which nobody has a block, whoever keeps that: what holds memory is
+ *         used again before more does
  *     any dirty block
- *     one of another stretch, as above: below block `usable`, and then beyond
+ *     any block of *stretch
+ *     one of another stretch of which nobody has a block, and that nobody keeps
+ *     the first of the stretch that begins at `usable`, or next to it
  *
- * Where it is of another stretch, that becomes *stretch, and is the caller's to keep. */
-int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, ph_stretch *stretch);
+ * Other stretches are of `blocks_most` at most.  If the block is of one, that becomes *stretch, and is the
+ * caller's to keep. */
+int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, unsigned blocks_most, ph_stretch *stretch);
 
 /* Somebody keeps it from now on, or nobody. */
 void ph_stretch_keep(ph_stretch_map *map, ph_stretch stretch, bool is_kept);

@@ -74,6 +74,7 @@ static void leave_front(ph_front *front)
     ph_front_drain(front, 0);
     ph_large_drain(front, 0);
     ph_front_leave(front);
+    ph_pool_leave_apart(front->heap, &front->apart);
     ph_mutex_lock(&front->lock);
     ph_store_relaxed(&front->has_owner, 0);
     ph_mutex_unlock(&front->lock);
@@ -256,8 +257,10 @@ ph_front *ph_front_mine_slow(pageheap *heap)
 void ph_fronts_after_fork(pageheap *heap)
 {
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
+    ph_pool_leave_all_apart(heap);
     for (PH_EACH_FRONT(front, heap)) {
         ph_store_relaxed(&front->has_owner, front == mine);
+        front->apart.region_serial = 0;
         if (front != mine)
             front->home = NULL; /* what other threads had there is lost */
         /* Its thread may have been on the way in, about to see that the front is held. */

@@ -290,21 +290,36 @@ static void alloc_blocks(stage *s)
         stage_alloc(s, 512, 0);
 }
 
-static void *alloc_blocks_in_thread(void *stage_of)
+struct neighbour {
+    stage *s;
+    pthread_barrier_t gate;
+};
+
+static void *alloc_blocks_and_stay(void *of)
 {
-    alloc_blocks(stage_of);
+    struct neighbour *n = of;
+    alloc_blocks(n->s);
+    pthread_barrier_wait(&n->gate); /* the other thread's turn */
+    pthread_barrier_wait(&n->gate);
     return NULL;
 }
 
 /* Growing leaves room for other threads' blocks: that is refused too. */
 static void threads_apart(stage *s)
 {
+    pthread_t thread;
+    struct neighbour neighbour = { .s = s };
     open_plain(s);
     alloc_blocks(s);
-    run_thread(s, alloc_blocks_in_thread);
+    REQUIRE(pthread_barrier_init(&neighbour.gate, NULL, 2) == 0);
+    REQUIRE(pthread_create(&thread, NULL, alloc_blocks_and_stay, &neighbour) == 0);
+    pthread_barrier_wait(&neighbour.gate);
     alloc_blocks(s);
     stage_free_some(s, 2);
     alloc_blocks(s);
+    pthread_barrier_wait(&neighbour.gate);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    pthread_barrier_destroy(&neighbour.gate);
 }
 
 static void hand_off(stage *s)
