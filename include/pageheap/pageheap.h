@@ -124,7 +124,8 @@ PAGEHEAP_API void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags);
 /* The same at a multiple of `align_bytes`: a power of two, at most 1 GiB; up to a page means a page. */
 PAGEHEAP_API void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, uint32_t flags);
 
-/* The same, labelled: `tag` is kept by address, must outlive the run, and is what pageheap_find reports. */
+/* The same, labelled: `tag` is kept by address, must outlive the run, and is what pageheap_find reports.  The
+ * labels of runs of up to 2 MiB take 4 KiB for each 2 MiB of addresses in which there ever were any. */
 PAGEHEAP_API void *pageheap_alloc_tagged(pageheap *heap, size_t pages, uint32_t flags, const char *tag);
 
 /* Take up to `count` runs of `pages` pages each into ret_runs[0..].  Returns how many; errno as
@@ -150,12 +151,13 @@ PAGEHEAP_API size_t pageheap_free_many(pageheap *heap, void *const *runs, size_t
  * can, not even to shrink. */
 PAGEHEAP_API void *pageheap_resize(pageheap *heap, void *run, size_t pages, size_t new_pages, uint32_t flags);
 
-/* Make two runs of one: `head_pages` at `run`, the rest behind it.  0 < head_pages < pages.  EBUSY for runs
- * longer than a block of 2 MiB and for labelled, locked, undumped or guarded ones, which stay whole. */
+/* Make two runs of one: `head_pages` at `run`, and the rest behind it; 0 < head_pages < pages.  Both have its
+ * tag.  EBUSY for runs longer than a block of 2 MiB and for locked, undumped or guarded ones, which
+ * stay whole. */
 PAGEHEAP_API int pageheap_split(pageheap *heap, void *run, size_t pages, size_t head_pages);
 
-/* Make one run of two adjacent ones.  EBADRUN if they are not adjacent live runs that can be one run;
- * pieces of one split run always can.  EBUSY as above. */
+/* Make one run of two adjacent ones, with the head's tag.  EBADRUN if they are not adjacent live runs that
+ * can be one run; pieces of one split run always can.  EBUSY as above. */
 PAGEHEAP_API int pageheap_join(pageheap *heap, void *head, size_t head_pages, void *tail, size_t tail_pages);
 
 /* Give the RAM under part of one live run back; the pages stay the caller's and read zero.  EINVAL (zero

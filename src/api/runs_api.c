@@ -40,11 +40,16 @@ static void *finish(pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flag
     return base;
 }
 
-static uintptr_t alloc_plain(pageheap *heap, uint64_t pages, uint64_t align_bytes)
+/* Labels of runs of up to a block stand in their block's table; what else a free must undo, in a record. */
+static uintptr_t alloc_anywhere(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags,
+                                const char *tag)
 {
-    if (pages <= heap->block_pages && align_bytes <= PH_BLOCK_BYTES) {
+    bool is_short = pages <= heap->block_pages && align_bytes <= PH_BLOCK_BYTES;
+    if ((flags & PH_FLAGS_SPECIAL) != 0 || (tag != NULL && !is_short))
+        return (uintptr_t)ph_special_alloc(heap, pages, align_bytes, flags, tag);
+    if (is_short) {
         uint64_t align_pages = ph_max_u64(align_bytes >> heap->page_log2, 1);
-        return ph_run_alloc(heap, (unsigned)pages, (unsigned)align_pages);
+        return ph_run_alloc(heap, (unsigned)pages, (unsigned)align_pages, tag);
     }
     if (pages <= PH_REGION_PAGES_MAX(heap))
         return ph_large_alloc(heap, pages, align_bytes, PH_LARGE_LIVE);
@@ -54,17 +59,13 @@ static uintptr_t alloc_plain(pageheap *heap, uint64_t pages, uint64_t align_byte
 static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags,
                            const char *tag)
 {
-    uintptr_t run;
     if (!ph_heap_is_valid(heap) || pages == 0 || (flags & ~ALLOC_FLAGS) != 0)
         return fail(EINVAL);
     if (align_bytes > PH_WINDOW_BYTES || (align_bytes & (align_bytes - 1)) != 0)
         return fail(EINVAL);
     if (!is_possible(heap, pages))
         return fail(ENOMEM);
-    if ((flags & PH_FLAGS_SPECIAL) != 0 || tag != NULL)
-        run = (uintptr_t)ph_special_alloc(heap, pages, align_bytes, flags, tag);
-    else
-        run = alloc_plain(heap, pages, align_bytes);
+    uintptr_t run = alloc_anywhere(heap, pages, align_bytes, flags, tag);
     if (run == 0)
         return fail(ENOMEM);
     return finish(heap, run, pages, flags);
@@ -75,12 +76,12 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
 {
     if (flags != 0 || PH_HAS_ASAN || !ph_heap_is_valid(heap) || pages - 1 >= PH_REGION_PAGES_MAX(heap))
         return alloc_checked(heap, pages, 0, flags, NULL);
-    uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1)
+    uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1, NULL)
                                                : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
     return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
 }
 
-/* The uppermost magazine is empty, or the front is shared: there may be a run all the same. */
+/* The uppermost magazine is empty, or the front is shared or has labels: there may be a run all the same. */
 static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
 {
     ph_front *front = ph_front_last(heap);
@@ -88,8 +89,9 @@ static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
     bool is_due;
     if (front == NULL || pages - 1 >= front->block_pages)
         return alloc_slow(heap, pages, 0);
-    if (!ph_shared_alloc(front, pages, &run, &is_due)) {
-        run = ph_run_take_kept(front, (unsigned)pages);
+    if (!ph_labelled_alloc(heap, pages, NULL, &run, &is_due) &&
+        !ph_shared_alloc(front, pages, &run, &is_due)) {
+        run = ph_run_take_kept(front, (unsigned)pages, NULL);
         is_due = ph_front_is_tick_due(front);
     }
     if (run == 0)
@@ -141,7 +143,15 @@ void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, u
 
 void *pageheap_alloc_tagged(pageheap *heap, size_t pages, uint32_t flags, const char *tag)
 {
-    return alloc_checked(heap, pages, 0, flags, tag);
+    uintptr_t run;
+    bool is_due;
+    if (tag == NULL)
+        return pageheap_alloc(heap, pages, flags);
+    if ((flags & ~PAGEHEAP_ZERO) != 0 || !ph_labelled_alloc(heap, pages, tag, &run, &is_due))
+        return alloc_checked(heap, pages, 0, flags, tag);
+    if (is_due)
+        (void)alloc_tick(heap, (void *)(run & ~(uintptr_t)PH_RUN_CLEAN), pages);
+    return finish(heap, run, pages, flags);
 }
 
 size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **ret_runs, size_t count)

@@ -56,7 +56,7 @@ static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *exec, p
 static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *exec, uintptr_t rx, uint64_t pages)
 {
     ph_front *mine;
-    if (PH_UNLIKELY(!ph_fast_enter(exec->heap, &mine)))
+    if (PH_UNLIKELY(!ph_fast_enter(exec->heap, false, &mine)))
         return false;
     bool is_done = ph_code_keep_unwritten(exec, mine, rx, pages);
     ph_front_leave_fast(mine);
@@ -71,7 +71,7 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_
                                                 ph_kept_piece *ret_piece, unsigned *ret_granule)
 {
     ph_front *mine;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, true, &mine)))
         return false;
     ph_pieces *pieces = mine->pieces;
     bool has_one = pieces != NULL && pieces->tops[granules][-1].rx != 0;
@@ -92,7 +92,7 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *exec, ph_sl
     ph_block_tags *tags = &slab->tags[granule / 64];
     ph_front *mine;
     bool is_done = false;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, false, &mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
                   ph_tags_is_run(tags, tags + 1, granule, granules)) &&

@@ -24,7 +24,7 @@ uintptr_t ph_code_take_run(pageheap_exec *exec, uint64_t pages, unsigned align_p
     for (unsigned attempt = 0; run == 0 && attempt < 2; attempt++) {
         if (attempt != 0)
             ph_heap_drain_all(heap); /* the reservation is used up: what threads keep may be what is needed */
-        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, align_pages)
+        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, align_pages, NULL)
                                          : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
     }
     return run;

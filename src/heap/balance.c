@@ -198,7 +198,7 @@ static uint64_t period_ms(const pageheap *heap)
 /* A period is over: what was the height in it counts for one more. */
 static void turn_period(pageheap *heap, uint64_t now_ms)
 {
-    if (now_ms - ph_load_relaxed(&heap->period_start_ms) < period_ms(heap))
+    if (now_ms < ph_load_relaxed(&heap->period_start_ms) + period_ms(heap)) /* now_ms may be the older one */
         return;
     ph_store_relaxed(&heap->period_start_ms, now_ms);
     ph_store_relaxed(&heap->last_peak_pages, ph_load_relaxed(&heap->period_peak_pages));

@@ -3,7 +3,8 @@
  *
  * It is for heaps with pages of 4 KiB, runs of up to a block (to free, first of all those of up to 64 pages),
  * and a front that nobody else wants; `attention` tells.  Whatever does not fit is left to heap/runs.c, which
- * does the same without haste.  Counts: docs/design/fast-path.md.
+ * does the same without haste.  Counts: docs/design/fast-path.md.  Fronts that are shared, and those whose
+ * runs have labels, have short ways of their own.
  */
 #ifndef PH_HEAP_FAST_H
 #define PH_HEAP_FAST_H
@@ -41,13 +42,14 @@ static PH_ALWAYS_INLINE const ph_block_tags *ph_fast_tags_after(const ph_block_t
 
 /* As ph_front_try_enter, but only if there is nothing at all to attend to, and this is the heap that the
  * calling thread used last.  Any pointer may be asked about: it is compared, not followed. */
-static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, ph_front **ret_front)
+static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, bool to_alloc, ph_front **ret_front)
 {
     ph_front *front = ph_thread_last.front;
     ph_store_relaxed(&front->busy, 1);
     ph_compiler_fence();
     *ret_front = front;
-    if (PH_LIKELY(ph_load_acquire(&front->open_for) == (uintptr_t)heap)) /* pairs with ph_front_unlock */
+    _Atomic uintptr_t *open_for = to_alloc ? &front->allocs_for : &front->frees_for;
+    if (PH_LIKELY(ph_load_acquire(open_for) == (uintptr_t)heap)) /* pairs with ph_front_open */
         return true;
     ph_store_release(&front->busy, 0);
     return false;
@@ -68,18 +70,55 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     return true;
 }
 
+/* The hot run or the newest of a magazine, made live (front entered).  False: none. */
+static PH_ALWAYS_INLINE bool ph_fast_take(ph_front *front, size_t pages, uintptr_t *ret_run)
+{
+    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_relaxed(&front->hot_pages) == pages) {
+        *ret_run = ph_load_relaxed(&front->hot_run);
+        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
+        return true;
+    }
+    return PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX && ph_fast_pop(front, pages, ret_run));
+}
+
 /* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none.  *ret_is_due tells
  * that it is time for a tick. */
 static PH_ALWAYS_INLINE bool ph_fast_alloc(const pageheap *heap, size_t pages, uintptr_t *ret_run,
                                            bool *ret_is_due)
 {
     ph_front *front;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
+    if (PH_UNLIKELY(!ph_fast_enter(heap, true, &front)))
         return false;
-    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_relaxed(&front->hot_pages) == pages) {
-        *ret_run = ph_load_relaxed(&front->hot_run);
-        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
-    } else if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || !ph_fast_pop(front, pages, ret_run))) {
+    if (PH_UNLIKELY(!ph_fast_take(front, pages, ret_run))) {
+        ph_front_leave_fast(front);
+        return false;
+    }
+    *ret_is_due = ph_front_leave_counting(front);
+    return true;
+}
+
+/* What ph_fast_take is about to take is called `label` or nothing.  False: there is none, or no table yet. */
+static inline bool ph_fast_label_next(const ph_front *front, size_t pages, const char *label)
+{
+    if (pages > PH_BLOCK_PAGES_MAX)
+        return false;
+    uintptr_t run = ph_load_relaxed(&front->hot_pages) == pages ? ph_load_relaxed(&front->hot_run)
+                                                                : front->tops[pages][-1].run;
+    if (run == 0)
+        return false;
+    return ph_label_set(ph_block_of_ours(run), run >> PH_FAST_PAGE_LOG2 & (PH_BLOCK_PAGES_MAX - 1), label) ||
+           label == NULL;
+}
+
+/* The same where runs are labelled, with a label or without. */
+static inline bool ph_labelled_alloc(const pageheap *heap, size_t pages, const char *label,
+                                     uintptr_t *ret_run, bool *ret_is_due)
+{
+    ph_front *front;
+    if (!ph_fast_enter(heap, false, &front))
+        return false;
+    if (!front->has_labels || !ph_fast_label_next(front, pages, label) ||
+        !ph_fast_take(front, pages, ret_run)) {
         ph_front_leave_fast(front);
         return false;
     }
@@ -94,7 +133,8 @@ static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret
     ph_store_relaxed(&front->busy, 1);
     ph_compiler_fence();
     ph_kept *top = PH_NO_RUNS;
-    if (ph_load_acquire(&front->attention) == PH_SHARED && pages <= PH_BLOCK_PAGES_MAX) /* as in try_enter */
+    if (ph_load_acquire(&front->attention) == PH_SHARED && /* as in try_enter */
+        pages <= PH_BLOCK_PAGES_MAX && !front->has_labels)
         top = front->tops[pages];
     ph_kept kept = top[-1];
     if (kept.run == 0) {
@@ -166,7 +206,7 @@ static PH_ALWAYS_INLINE bool ph_fast_free(const pageheap *heap, uintptr_t addres
 {
     ph_front *front;
     bool is_done;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
+    if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
         return false;
     if (address == ph_load_relaxed(&front->hot_run))
         is_done = ph_fast_return_hot(front, pages);
@@ -184,7 +224,7 @@ static PH_ALWAYS_INLINE bool ph_fast_free_long(const pageheap *heap, const ph_bl
     unsigned page = (unsigned)(address >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1);
     ph_front *front;
     bool is_done;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, &front)))
+    if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
         return false;
     is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_live_pages(block, page) == pages &&
               ph_load_relaxed(&front->hot_run) != address &&

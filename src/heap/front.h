@@ -34,7 +34,8 @@
  *                   the hot run, in or out, is this front's, used, of that length, and its mark is set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
- *               F7  open_for is the heap only while attention is 0
+ *               F7  frees_for and allocs_for are the heap only while attention is 0; allocs_for never again
+ *                   once has_labels is set
  *               pageheap_check() recounts F1 to F5.
  */
 #ifndef PH_HEAP_FRONT_H
@@ -45,6 +46,7 @@
 #include "heap/index.h"
 #include "heap/magazine.h"
 #include "heap/stretch.h"
+#include "map/labels.h"
 #include "map/window.h"
 #include "os/mutex.h"
 #include "os/os.h"
@@ -66,22 +68,23 @@ typedef struct ph_apart {
 
 typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
-    _Atomic uint32_t busy;      /* owner writes */
-    _Atomic uint32_t attention; /* why the hot path must not be taken; zero most of the time */
-    _Atomic uintptr_t open_for; /* whose calls may take it: the heap's address, or by F7 nobody's */
-    _Atomic uintptr_t hot_run;  /* 0 if there is none */
-    _Atomic uint64_t hot_pages; /* its length, not part of the tally; PH_HOT_OUT while it is live */
+    _Atomic uint32_t busy;        /* owner writes */
+    _Atomic uint32_t attention;   /* why the hot path must not be taken; zero most of the time */
+    _Atomic uintptr_t frees_for;  /* whose frees may take it: the heap's address, or by F7 nobody's */
+    _Atomic uintptr_t allocs_for; /* whose allocations */
+    _Atomic uintptr_t hot_run;    /* 0 if there is none */
+    _Atomic uint64_t hot_pages;   /* its length, not part of the tally; PH_HOT_OUT while it is live */
     _Atomic uint64_t tally;     /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
     _Atomic int32_t calls_left; /* allocations until the next tick; below 0 if it is late */
     uint32_t page_log2;         /* set once */
     uint64_t cache_limit_pages; /* for ph_front_cached_pages + large_cached_pages */
-    _Atomic uint64_t ticked_calls; /* allocations up to the last tick */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
     uint32_t holds_lock;         /* owner: entered through lock, because it was revoked */
     uint32_t block_pages;        /* set once */
     bool mixed_is_clean;         /* set once: of the heap's backing */
+    bool has_labels;             /* N2 is to be kept: who makes a run live says what it is called */
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     struct pageheap *heap;       /* set once */
@@ -91,6 +94,7 @@ typedef struct ph_front {
     _Atomic uint64_t outward_free_calls, outward_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
+    _Atomic uint64_t ticked_calls;    /* owner: allocations up to the last tick */
     _Atomic uint64_t failed_allocs;   /* owner */
     _Atomic uint64_t times_shared;    /* its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
@@ -138,7 +142,16 @@ typedef struct ph_front {
 /* F7: something is to be attended to from now on.  No heap has an odd address. */
 static inline void ph_front_close(ph_front *front)
 {
-    ph_store_relaxed(&front->open_for, (uintptr_t)front + 1);
+    ph_store_relaxed(&front->frees_for, (uintptr_t)front + 1);
+    ph_store_relaxed(&front->allocs_for, (uintptr_t)front + 1);
+}
+
+/* F7: nothing is to be attended to from now on.  Both release: pairs with the acquire in ph_fast_enter. */
+static inline void ph_front_open(ph_front *front)
+{
+    ph_store_release(&front->frees_for, (uintptr_t)front->heap);
+    if (!front->has_labels)
+        ph_store_release(&front->allocs_for, (uintptr_t)front->heap);
 }
 
 /* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
@@ -251,6 +264,13 @@ void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages);
 /* From now on marks are changed by locked instructions, and no run is hot.  No change if it is shared. */
 void ph_front_share(ph_front *front);
 
+/* From now on each run's label is written, before the run is live (N2). */
+static inline void ph_front_begin_labels(ph_front *front)
+{
+    front->has_labels = true;
+    ph_store_relaxed(&front->allocs_for, (uintptr_t)front + 1);
+}
+
 /* Pages of the hot run if it is kept, or 0. */
 static inline uint64_t ph_front_hot_pages(const ph_front *front)
 {
@@ -291,10 +311,18 @@ static inline void ph_front_count_alloc(ph_front *front)
     ph_store_relaxed(&front->calls_left, left - 1);
 }
 
+/* N2: this run of the front is about to be live (front held); with or without PH_RUN_CLEAN. */
+static inline void ph_front_label(const ph_front *front, uintptr_t run, const char *label)
+{
+    if (PH_UNLIKELY(front->has_labels))
+        (void)ph_label_set(ph_block_of_ours(run), ph_block_page(ph_block_of_ours(run), run), label);
+}
+
 /* A run of this front becomes live (front held); with or without PH_RUN_CLEAN. */
-static inline void ph_front_enliven(ph_front *front, uintptr_t run)
+static inline void ph_front_enliven(ph_front *front, uintptr_t run, const char *label)
 {
     ph_block *block = ph_block_of_ours(run);
+    ph_front_label(front, run, label);
     ph_block_mark(block, ph_block_page(block, run), ph_front_is_shared(front));
     ph_front_count_alloc(front);
 }

@@ -8,7 +8,7 @@
  *     grow_turn       heap       one thread at a time asks for address space    only their like wait)
  *     fronts_lock     heap       the list of fronts
  *     a front         front.h    a thread's blocks and magazines; several only with fronts_lock held
- *     attributes.lock heap       labels and flags of single runs
+ *     attributes.lock heap       flags of single runs
  *     lock            heap       regions and the pool of empty blocks
  *     arena           meta.c     our own records
  *
@@ -46,7 +46,7 @@ typedef struct ph_huge {
     bool is_retained; /* heap's lock: freed, but the system would not unmap it */
 } ph_huge;
 
-/* What a run has beyond its pages: a label, flags, guards.  In a hash table by address. */
+/* What a special run has beyond its pages: flags, guards; a label too.  In a hash table by address. */
 typedef struct ph_attribute {
     struct ph_attribute *next;
     uintptr_t start; /* what the caller holds */
@@ -217,10 +217,10 @@ void ph_front_dismiss(ph_front *front);
 /* After fork, in the child: fronts of threads that are no more become vacant. */
 void ph_fronts_after_fork(pageheap *heap);
 
-/* ---- runs.c: runs of up to a block, without attributes --------------------------------- */
+/* ---- runs.c: runs of up to a block, none of them special ------------------------------- */
 
-/* A live run: address | PH_RUN_CLEAN, or 0 if there is no memory. */
-uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages);
+/* A live run, called `label` or nothing: address | PH_RUN_CLEAN, or 0 if there is no memory. */
+uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, const char *label);
 
 /* 0 or a public code.  `pages` 0 means whatever its length is. */
 int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
@@ -229,8 +229,9 @@ int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
  * changed. */
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);
 
-/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  Its own thread calls. */
-uintptr_t ph_run_take_kept(ph_front *front, unsigned pages);
+/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  Its own thread calls.
+ * Only a front that has labels, and a block with a table of them, takes this one. */
+uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label);
 
 /* A free in two steps, for who has something to do to the pages in between.  The run is nobody's but the
  * caller's from now on: 0 or a public code, as ph_run_free. */
@@ -265,7 +266,7 @@ void ph_huge_shrink(pageheap *heap);
 /* The first block of the huge run that `address` lies in, or NULL. */
 ph_block *ph_huge_head(uintptr_t address);
 
-/* ---- special.c: runs with a label or flags --------------------------------------------- */
+/* ---- special.c: runs with flags that a free must undo, long ones with a label ---------- */
 
 #define PH_FLAGS_SPECIAL (PAGEHEAP_LOCKED | PAGEHEAP_NODUMP | PAGEHEAP_GUARD)
 void *ph_special_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, uint32_t flags, const char *tag);
@@ -324,7 +325,7 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
 /* Grow or shrink in place: 0, or a code (ENOMEM: not here). */
 int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pages, bool *ret_tail_clean);
 int ph_run_find(uintptr_t address, pageheap_run *ret_run);
-/* The same for runs without attributes, and without a lock: a signal handler may ask. */
+/* The same for runs that are not special, and without a lock: a signal handler may ask. */
 int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run);
 int ph_heap_check(pageheap *heap);
 

@@ -66,7 +66,7 @@ void ph_front_unlock(ph_front *front)
 {
     /* First of the two: as soon as REVOKED is gone the owner may come in by the slow way and close it. */
     if ((ph_load_relaxed(&front->attention) & ~PH_REVOKED) == 0)
-        ph_store_release(&front->open_for, (uintptr_t)front->heap); /* with the acquire in ph_fast_enter */
+        ph_front_open(front);
     ph_fetch_and_acq_rel(&front->attention, ~PH_REVOKED); /* pairs with the acquire in ph_front_try_enter */
     ph_mutex_unlock(&front->lock);
 }

@@ -36,10 +36,11 @@ static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t a
     if (ph_front_is_hot(owner, start))
         return false;
     describe(heap, start, pages, ret_run);
+    ret_run->tag = ph_label_of(block, (unsigned)first);
     return true;
 }
 
-/* The one at `address` without attributes.  *ret_special: the heap that may have one with them, or NULL. */
+/* The one at `address` that is not special.  *ret_special: the heap that may have one that is, or NULL. */
 static bool find_plain(uintptr_t address, pageheap_run *ret_run, pageheap **ret_special)
 {
     ph_block *head = ph_huge_head(address);

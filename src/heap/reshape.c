@@ -26,7 +26,7 @@ static int hold_run(pageheap *heap, ph_front *mine, uintptr_t run, uint64_t page
         if (owner == NULL || owner->heap != heap)
             return PAGEHEAP_ENOTOURS;
         if (owner == &heap->special)
-            return PAGEHEAP_EBUSY; /* a long or labelled run, or none */
+            return PAGEHEAP_EBUSY; /* a long or special run, or none */
         ph_front_hold(owner, mine);
         unsigned first = ph_block_page(block, run);
         if (ph_load_relaxed(ph_owner_of(block)) == owner) {
@@ -51,7 +51,7 @@ static void let_go(const held_run *held, ph_front *mine)
     ph_front_release(held->owner, mine);
 }
 
-/* The first part keeps the mark; the second gets its own. */
+/* The first part keeps the mark; the second gets its own, and is called the same. */
 int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pages)
 {
     ph_front *mine = ph_front_mine(heap);
@@ -59,8 +59,10 @@ int ph_run_split(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t head_pa
     int code = hold_run(heap, mine, run, pages, &held);
     if (code != 0)
         return code;
-    ph_block_cut_after(held.block, held.first + (unsigned)head_pages - 1);
-    ph_block_mark(held.block, held.first + (unsigned)head_pages, ph_front_is_shared(held.owner));
+    unsigned second = held.first + (unsigned)head_pages;
+    (void)ph_label_set(held.block, second, ph_label_of(held.block, held.first));
+    ph_block_cut_after(held.block, second - 1);
+    ph_block_mark(held.block, second, ph_front_is_shared(held.owner));
     ph_front_count_alloc(held.owner); /* one live run more */
     let_go(&held, mine);
     return 0;

@@ -26,6 +26,8 @@ static bool inherit_from(ph_front *from, ph_front *mine, unsigned pages)
         ph_front_enter(mine);
         if (ph_front_is_shared(from))
             ph_front_share(mine);
+        if (from->has_labels)
+            ph_front_begin_labels(mine);
         ph_front_attach(mine, block);
         ph_front_leave(mine);
     }
@@ -69,48 +71,51 @@ static bool supply(pageheap *heap, ph_front *front, unsigned pages)
                          : ph_pool_take_apart(heap, &front->apart, blocks, &clean);
     if (base == 0)
         return false;
+    ph_labels_clear(ph_block_of_ours(base));
     ph_front_enter(front);
     ph_front_attach(front, ph_block_of_ours(base));
     ph_front_leave(front);
     return true;
 }
 
-uintptr_t ph_run_take_kept(ph_front *front, unsigned pages)
+uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label)
 {
     ph_front_enter(front);
     uintptr_t run = 0;
     if (ph_load_relaxed(&front->hot_pages) == pages) {
         run = ph_load_relaxed(&front->hot_run);
+        ph_front_label(front, run, label);
         ph_front_heat(front, run, pages);
         ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
-        ph_front_enliven(front, run);
+        ph_front_enliven(front, run, label);
     }
     ph_front_leave(front);
     return run;
 }
 
-static uintptr_t live_from_block(ph_front *front, unsigned pages, unsigned align_pages)
+static uintptr_t live_from_block(ph_front *front, unsigned pages, unsigned align_pages, const char *label)
 {
     ph_front_enter(front);
     uintptr_t run =
         align_pages == 1 ? ph_front_cut(front, pages) : ph_front_cut_aligned(front, pages, align_pages);
     if (run != 0)
-        ph_front_enliven(front, run);
+        ph_front_enliven(front, run, label);
     ph_front_leave(front);
     return run;
 }
 
-static uintptr_t live_from_anywhere(pageheap *heap, ph_front *front, unsigned pages, unsigned align_pages)
+static uintptr_t live_from_anywhere(pageheap *heap, ph_front *front, unsigned pages, unsigned align_pages,
+                                    const char *label)
 {
     if (!ph_heap_charge(heap, pages))
         return 0;
-    uintptr_t run = live_from_block(front, pages, align_pages);
+    uintptr_t run = live_from_block(front, pages, align_pages, label);
     /* What we get may have a hole that is long enough and not aligned: the next is a whole block. */
     for (unsigned round = 0; run == 0 && round < 3; round++) {
         if (!supply(heap, front, pages))
             break;
-        run = live_from_block(front, pages, align_pages);
+        run = live_from_block(front, pages, align_pages, label);
     }
     if (run == 0)
         ph_heap_uncharge(heap, pages);
@@ -123,16 +128,44 @@ static uint64_t growth_step(pageheap *heap)
     return ph_max_u64(16, ph_load_relaxed(&heap->peak_live_pages) / 128);
 }
 
-uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages)
+static void begin_labels(ph_front *front)
+{
+    if (front->has_labels)
+        return;
+    ph_front_enter(front);
+    ph_front_begin_labels(front);
+    ph_front_leave(front);
+}
+
+/* The label of a block's first labelled run is written nowhere yet.  The run, or 0: it is gone, for want of a
+ * table. */
+static uintptr_t label_first(pageheap *heap, uintptr_t run, unsigned pages, const char *label)
+{
+    const ph_block *block = ph_block_of_ours(run);
+    int made_bytes = ph_labels_make(block);
+    if (made_bytes < 0) {
+        (void)ph_run_free(heap, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+        return 0;
+    }
+    ph_fetch_add_relaxed(&heap->metadata_bytes, (unsigned)made_bytes);
+    (void)ph_label_set(block, ph_block_page(block, run), label); /* live, and nobody's but the caller's */
+    return run;
+}
+
+uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, const char *label)
 {
     ph_front *front = ph_front_mine(heap);
     if (front == NULL)
         return 0;
-    uintptr_t run = align_pages == 1 ? ph_run_take_kept(front, pages) : 0;
+    if (label != NULL)
+        begin_labels(front);
+    uintptr_t run = align_pages == 1 ? ph_run_take_kept(front, pages, label) : 0;
     if (run == 0) {
         ph_front_restock(front, pages);
-        run = live_from_anywhere(heap, front, pages, align_pages);
+        run = live_from_anywhere(heap, front, pages, align_pages, label);
     }
+    if (run != 0 && label != NULL && ph_labels_of(ph_block_of_ours(run)) == NULL)
+        run = label_first(heap, run, pages, label);
     if (run == 0)
         ph_bump_relaxed(&front->failed_allocs, 1);
     if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
@@ -271,7 +304,7 @@ static int free_as_stranger(ph_front *owner, ph_block *block, uintptr_t address,
     return length != 0 ? 0 : PAGEHEAP_EBADRUN;
 }
 
-/* Long runs, labelled runs, and everything that is not a run. */
+/* Long runs, special runs, and everything that is not a run. */
 static int free_unowned(pageheap *heap, ph_block *block, uintptr_t address, size_t pages)
 {
     if (ph_load_relaxed(&block->kind) == PH_BLOCK_LARGE &&

@@ -42,7 +42,9 @@ static bool wants_privacy(ph_front *front, uint64_t now_ms)
         return false;
     }
     uint64_t doublings = ph_min_u64(ph_load_relaxed(&front->times_shared) - 1, SHARED_DOUBLINGS_MAX);
-    return now_ms - ph_load_relaxed(&front->shared_since_ms) >= (uint64_t)SHARED_MS_FIRST << doublings;
+    uint64_t shared_ms = (uint64_t)SHARED_MS_FIRST << doublings;
+    /* A sum, not a difference: now_ms may be older, if the front became shared after a tick had read it. */
+    return now_ms >= ph_load_relaxed(&front->shared_since_ms) + shared_ms;
 }
 
 /* F6: with all fronts held, no thread is in the middle of freeing into another's blocks. */

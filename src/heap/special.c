@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* special.c -- runs that have a label, or flags that must be undone when they are freed.
+/* special.c -- runs that have flags which must be undone when they are freed, and long ones with a label.
  *
  * They are rare, so they live apart: in blocks of the heap's special front, where locks in RAM, dump advice
  * and guards do not cut up the mappings that everybody shares, and their records in a hash table.
@@ -55,7 +55,7 @@ static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
     ph_front_lock(&heap->special);
     uintptr_t run = ph_front_cut_aligned(&heap->special, pages, align_pages);
     if (run != 0)
-        ph_front_enliven(&heap->special, run);
+        ph_front_enliven(&heap->special, run, NULL);
     ph_front_unlock(&heap->special);
     return run & ~(uintptr_t)PH_RUN_CLEAN;
 }

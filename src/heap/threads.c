@@ -21,7 +21,8 @@ typedef struct ph_home {
     ph_front *spares; /* registry */
 } ph_home;
 
-static ph_front nobodys_front = { .open_for = (uintptr_t)&nobodys_front }; /* no heap lies there */
+static ph_front nobodys_front = { .frees_for = (uintptr_t)&nobodys_front, /* no heap lies there */
+                                  .allocs_for = (uintptr_t)&nobodys_front };
 static PH_THREAD_LOCAL ph_thread *thread_table;
 PH_THREAD_LOCAL ph_thread_entry ph_thread_last = { 0, &nobodys_front };
 
@@ -208,7 +209,7 @@ static void front_init(ph_front *front, pageheap *heap)
     ph_store_relaxed(&front->attention, attention);
     ph_front_close(front);
     if (attention == 0)
-        ph_store_relaxed(&front->open_for, (uintptr_t)heap);
+        ph_front_open(front);
     for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
         front->tops[pages] = PH_NO_RUNS;
     ph_front_forget_hot(front);

@@ -2,8 +2,9 @@
 /* window.h -- from an address to the record of its block, in two loads and without a lock.
  *
  * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has three arrays: who
- * owns each of its 512 blocks, the tags of its pages, and the blocks' records.  Untouched ones cost nothing
- * and read as "nobody's", so an address that is not ours needs no special case.
+ * owns each of its 512 blocks, the tags of its pages, and the blocks' records; and a fourth for blocks whose
+ * runs are labelled.  Untouched ones cost nothing and read as "nobody's", so an address that is not ours
+ * needs no special case.
  *
  *     address  ->  ph_windows[address / 1 GiB]  ->  owners[address / 2 MiB % 512]
  *                                                   tags[address / 256 KiB % 4096]
@@ -30,7 +31,8 @@
 #define PH_WINDOW_COUNT (1u << (PH_ADDRESS_LOG2 - PH_WINDOW_LOG2))
 #define PH_WINDOW_TAGS  (PH_WINDOW_BLOCKS * PH_BLOCK_WORDS)
 
-struct ph_front; /* who owns blocks: heap/front.h */
+struct ph_front;  /* who owns blocks: heap/front.h */
+struct ph_labels; /* map/labels.h */
 
 typedef struct ph_window {
     _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
@@ -39,6 +41,7 @@ typedef struct ph_window {
      * records and not the runs' own, because those are there for ever (W1). */
     _Atomic(ph_block *) enters, leaves;
     ph_block blocks[PH_WINDOW_BLOCKS];
+    _Atomic(struct ph_labels *) labels[PH_WINDOW_BLOCKS]; /* written once, from NULL (N1) */
 } ph_window;
 
 extern _Atomic(ph_window *) ph_windows[PH_WINDOW_COUNT];

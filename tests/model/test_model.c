@@ -125,7 +125,7 @@ static void do_split_or_join(trial *t)
     size_t head_pages = 1 + pick(t, run.pages - 1);
     int code = pageheap_split(t->heap, run.start, run.pages, head_pages);
     if (code != 0) {
-        assert_int_equal(code, PAGEHEAP_EBUSY); /* long and labelled runs stay whole */
+        assert_int_equal(code, PAGEHEAP_EBUSY); /* long and guarded runs stay whole */
         return;
     }
     char *tail = run.start + head_pages * t->o.page_bytes;

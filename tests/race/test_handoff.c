@@ -284,7 +284,8 @@ static void who_inherits_from_a_shared_front_is_shared(void **state)
     assert_ptr_equal(ph_load_relaxed(ph_owner_of(ph_block_of_ours((uintptr_t)l.runs[1]))), mine);
     assert_true(ph_front_is_shared(mine));
     assert_true((ph_load_relaxed(&mine->attention) & PH_SHARED) != 0);
-    assert_true(ph_load_relaxed(&mine->open_for) != (uintptr_t)l.heap);
+    assert_true(ph_load_relaxed(&mine->frees_for) != (uintptr_t)l.heap);
+    assert_true(ph_load_relaxed(&mine->allocs_for) != (uintptr_t)l.heap);
     assert_int_equal(pageheap_free_many(l.heap, l.runs, 1, LEFT_RUNS), LEFT_RUNS);
     crew_end(l.heap);
 }
