@@ -23,7 +23,8 @@
  *           create and its destroy.  None may be called from a signal handler.
  * Blocking  No lock on data is held while the system maps, unmaps or takes memory back, or while
  *           memory is cleared.  An allocation that needs new address space may wait for another
- *           thread that asks for some; any other allocation, and a free, does not.
+ *           thread that asks for some, and one that would fail for one that gives memory back; any
+ *           other allocation, and a free, does not.
  */
 #ifndef PAGEHEAP_PAGEHEAP_H
 #define PAGEHEAP_PAGEHEAP_H

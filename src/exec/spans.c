@@ -20,14 +20,8 @@ int ph_code_finish_clean(pageheap_exec *exec, uintptr_t run, uint64_t pages, uin
 uintptr_t ph_code_take_run(pageheap_exec *exec, uint64_t pages, unsigned align_pages)
 {
     pageheap *heap = exec->heap;
-    uintptr_t run = 0;
-    for (unsigned attempt = 0; run == 0 && attempt < 2; attempt++) {
-        if (attempt != 0)
-            ph_heap_drain_all(heap); /* the reservation is used up: what threads keep may be what is needed */
-        run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, align_pages, NULL)
-                                         : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
-    }
-    return run;
+    return pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, align_pages, NULL)
+                                      : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
 }
 
 int ph_code_alloc_pages(pageheap_exec *exec, uint64_t pages, uintptr_t *ret_rx)

@@ -174,9 +174,12 @@ uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, b
 /* Take one block for a thread that has so many, as far as possible out of *apart, or out of another stretch
  * that becomes *apart.  As ph_pool_take. */
 uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, uint64_t has_blocks, bool *ret_clean);
-/* Its blocks are for anybody; those of all are (heap's lock held). */
+/* Its blocks are for anybody. */
 void ph_pool_leave_apart(pageheap *heap, ph_apart *apart);
-void ph_pool_leave_all_apart(pageheap *heap);
+
+/* In the child of a fork, with both turns and heap's lock held: nobody is apart, and blocks that threads were
+ * about to take are the pool's again. */
+void ph_pool_after_fork(pageheap *heap);
 
 /* Take the block at `base`, if it is nobody's and lies, or can come to lie, in a region.  As ph_pool_take. */
 bool ph_pool_take_at(pageheap *heap, uintptr_t base);
@@ -238,6 +241,15 @@ uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label);
 int ph_run_claim(pageheap *heap, uintptr_t address, uint64_t pages);
 /* Give a claimed run back; `clean`: its pages are clean, all of them. */
 void ph_run_return(pageheap *heap, uintptr_t address, uint64_t pages, bool clean);
+
+/* Get the thread's front a block with a hole of `pages`.  False: there is none to be had. */
+bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages);
+
+/* ---- need.c: before an allocation fails (nothing is held) -------------------------------- */
+
+/* As ph_run_alloc, from wherever in the heap there is room, and ph_pool_take, once more. */
+uintptr_t ph_need_run(pageheap *heap, ph_front *own, unsigned pages, unsigned align_pages, const char *label);
+uintptr_t ph_need_blocks(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean);
 
 /* ---- large.c, huge.c: runs longer than a block, longer than a region ------------------- */
 

@@ -100,3 +100,11 @@ ph_block *ph_index_best(const ph_index *index, unsigned pages)
     }
     return first_from(index, class * PH_FULLNESS);
 }
+
+ph_block *ph_index_next(const ph_index *index, unsigned pages, const ph_block *block)
+{
+    if (block == NULL)
+        return first_from(index, class_reached(pages) * PH_FULLNESS);
+    ph_block *next = ph_load_relaxed(&block->bin.next);
+    return next != NULL ? next : first_from(index, block->bin_index + 1u);
+}

@@ -31,6 +31,9 @@ void ph_index_remove(ph_index *index, ph_block *block);
 /* The best block with a hole of at least `pages`, or NULL. */
 ph_block *ph_index_best(const ph_index *index, unsigned pages);
 
+/* All that may have such a hole, one after the other: the one after `block`, the first after NULL. */
+ph_block *ph_index_next(const ph_index *index, unsigned pages, const ph_block *block);
+
 /* The bin that the block's numbers ask for, PH_NO_BIN for a full block. */
 unsigned ph_index_bin_of(const ph_block *block);
 

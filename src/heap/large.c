@@ -141,6 +141,8 @@ static uintptr_t new_run(pageheap *heap, uint64_t pages, unsigned align_blocks, 
     if (!ph_heap_charge(heap, pages))
         return 0;
     uintptr_t base = ph_pool_take(heap, blocks_of(heap, pages), align_blocks, &is_clean);
+    if (base == 0)
+        base = ph_need_blocks(heap, blocks_of(heap, pages), align_blocks, &is_clean);
     if (base == 0) {
         ph_heap_uncharge(heap, pages);
         return 0;

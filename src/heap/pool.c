@@ -92,7 +92,7 @@ static bool has_stretches(const ph_region *region)
 
 static int find_apart(const ph_region *region, const wish *wanted, ph_stretch *ret_stretch)
 {
-    if (!has_stretches(region))
+    if (!has_stretches(region) || ph_runsearch_first(region->map.untaken, PH_REGION_WORDS, 0, 1) == PH_NO_RUN)
         return PH_NO_RUN;
     if (region->serial == wanted->apart->region_serial)
         *ret_stretch = wanted->apart->stretch;
@@ -297,7 +297,9 @@ undo_record:
 /* From the regions that there are, and then from a new one (grow_turn held). */
 static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
 {
-    /* Whoever had the turn before us may have made what we need. */
+    /* Whoever had the turn before us may have made what we need, or given it back. */
+    if (claim_anywhere(heap, wanted, true, ret_place))
+        return true;
     if (!claim_anywhere(heap, wanted, false, ret_place) &&
         (add_region(heap, wanted->blocks, wanted->align_blocks) != 0 ||
          !claim_anywhere(heap, wanted, false, ret_place)))
@@ -305,7 +307,7 @@ static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
     if (commit_up_to(heap, ret_place->region, ret_place->first + wanted->blocks) == 0)
         return true;
     unclaim(heap, ret_place, wanted->blocks);
-    return false;
+    return claim_anywhere(heap, wanted, true, ret_place); /* given back while the system was asked */
 }
 
 uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, bool *ret_clean)
@@ -361,12 +363,20 @@ void ph_pool_leave_apart(pageheap *heap, ph_apart *apart)
     ph_mutex_lock(&heap->lock);
     leave_apart(heap, apart);
     ph_mutex_unlock(&heap->lock);
+    apart->is_refused = false;
 }
 
-void ph_pool_leave_all_apart(pageheap *heap)
+/* Both turns are held, so blocks that are EMPTY and not here were in the hands of threads that are no more. */
+void ph_pool_after_fork(pageheap *heap)
 {
-    for (ph_region *region = heap->regions; region != NULL; region = region->next)
+    for (ph_region *region = heap->regions; region != NULL; region = region->next) {
         memset(region->map.kept, 0, sizeof region->map.kept);
+        for (unsigned b = 0; b < region->committed_blocks; b++) {
+            const ph_block *block = ph_block_of_ours(block_address(region, b));
+            if (!bit_is_set(region->map.untaken, b) && ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY)
+                put_back(heap, region, b, 1);
+        }
+    }
 }
 
 /* 1: claimed.  0: somebody has it.  -1: no region holds it. */
@@ -475,6 +485,7 @@ static ph_region *unlink_unused_region(pageheap *heap)
     if (region != NULL) {
         *link = region->next;
         (void)claim(heap, region, 0, region->blocks); /* a failed discard has left it dirty, perhaps */
+        memset(region->map.kept, 0, sizeof region->map.kept); /* who keeps a part will not find it here */
     }
     ph_mutex_unlock(&heap->lock);
     return region;

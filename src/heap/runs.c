@@ -10,7 +10,7 @@
 static bool is_vacant_and_useful(const ph_front *front, unsigned pages)
 {
     return ph_load_relaxed(&front->has_owner) == 0 &&
-           ph_load_relaxed(&front->dirty_pages) + (ph_load_relaxed(&front->pending) != NULL) >= pages;
+           (ph_load_relaxed(&front->pending) != NULL || ph_load_relaxed(&front->dirty_pages) >= pages);
 }
 
 /* A block from a front that its thread has left.  If foreign frees may be under way there, they will go
@@ -59,8 +59,7 @@ static bool is_alone(pageheap *heap, const ph_front *mine)
     return true;
 }
 
-/* Get the front a block with room for `pages`. */
-static bool supply(pageheap *heap, ph_front *front, unsigned pages)
+bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages)
 {
     if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
         return true;
@@ -111,12 +110,12 @@ static uintptr_t live_from_anywhere(pageheap *heap, ph_front *front, unsigned pa
     if (!ph_heap_charge(heap, pages))
         return 0;
     uintptr_t run = live_from_block(front, pages, align_pages, label);
-    /* What we get may have a hole that is long enough and not aligned: the next is a whole block. */
-    for (unsigned round = 0; run == 0 && round < 3; round++) {
-        if (!supply(heap, front, pages))
-            break;
+    /* Who gives memory back may have the new hole in hand before we do: then another. */
+    unsigned hole_pages = (unsigned)ph_min_u64(pages + align_pages - 1, front->block_pages);
+    for (unsigned round = 0; run == 0 && round < 3 && ph_run_supply(heap, front, hole_pages); round++)
         run = live_from_block(front, pages, align_pages, label);
-    }
+    if (run == 0)
+        run = ph_need_run(heap, front, pages, align_pages, label);
     if (run == 0)
         ph_heap_uncharge(heap, pages);
     return run;

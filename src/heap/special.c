@@ -69,6 +69,8 @@ static uintptr_t take_small(pageheap *heap, unsigned pages, unsigned align_pages
         bool is_clean;
         uintptr_t base = ph_pool_take(heap, 1, 1, &is_clean);
         if (base == 0)
+            base = ph_need_blocks(heap, 1, 1, &is_clean);
+        if (base == 0)
             break;
         ph_front_lock(&heap->special);
         ph_front_attach(&heap->special, ph_block_of_ours(base));

@@ -258,10 +258,10 @@ ph_front *ph_front_mine_slow(pageheap *heap)
 void ph_fronts_after_fork(pageheap *heap)
 {
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
-    ph_pool_leave_all_apart(heap);
+    ph_pool_after_fork(heap);
     for (PH_EACH_FRONT(front, heap)) {
         ph_store_relaxed(&front->has_owner, front == mine);
-        front->apart.region_serial = 0;
+        front->apart = (ph_apart){ .region_serial = 0 };
         if (front != mine)
             front->home = NULL; /* what other threads had there is lost */
         /* Its thread may have been on the way in, about to see that the front is held. */
