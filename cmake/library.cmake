@@ -24,7 +24,7 @@ set_target_properties(pageheap_shared PROPERTIES EXPORT_NAME pageheap SOVERSION 
 
 # The map is the list of what the shared library shows; tools/check_symbols.sh compares it with the headers.
 set(map ${PROJECT_SOURCE_DIR}/src/pageheap.map)
-target_link_options(pageheap_shared PRIVATE -Wl,--version-script=${map})
+target_link_options(pageheap_shared PRIVATE -Wl,--version-script=${map} -Wl,-z,nodelete)
 set_target_properties(pageheap_shared PROPERTIES LINK_DEPENDS ${map})
 
 # Sanitizers leave their own functions to be found at run time, so nothing may insist on finding them now.

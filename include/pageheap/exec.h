@@ -29,7 +29,8 @@
  *           _begin_write return NULL and set errno.  A refused call has changed nothing.  errno is untouched
  *           otherwise.
  * Misuse    A free or shrink names its span exactly or is refused, whatever the address: freed already, in
- *           the middle of a span, its rw address, another heap's, nobody's.
+ *           the middle of a span, its rw address, another heap's, nobody's.  Of a span of whole pages its
+ *           pages are what is named: by any size that makes as many, since it may have been shrunk to that.
  * Fork      See PAGEHEAP_EXEC_FORK_*.  A child may always run what was there when it was forked.
  * Threads   Every function may be called from any thread at any time between the heap's create and its
  *           destroy.  pageheap_exec_find and pageheap_exec_rw may be called from a signal handler.
@@ -157,9 +158,9 @@ typedef struct pageheap_exec_span {
  * EACCES (in a child that may not, or sealed).  Cost: some 10 ns while the thread's cache has one. */
 PAGEHEAP_API int pageheap_exec_alloc(pageheap_exec *heap, size_t bytes, pageheap_exec_span *ret_span);
 
-/* The same with every byte in [lo, hi), whole pages, at most 2 MiB, and none across a multiple of 2 MiB;
- * ERANGE if there is no such room.  Cost: a search of the blocks in that range, with the threads that own
- * them stopped one after the other. */
+/* The same with every byte in [lo, hi), whole pages, none across a multiple of 2 MiB; EINVAL for more bytes
+ * than that, ERANGE if there is no such room.  Cost: a search of the blocks in that range, with the threads
+ * that own them stopped one after the other. */
 PAGEHEAP_API int pageheap_exec_alloc_within(pageheap_exec *heap, size_t bytes, const void *lo, const void *hi,
                                             pageheap_exec_span *ret_span);
 

@@ -122,7 +122,9 @@ PAGEHEAP_API size_t pageheap_page_bytes(const pageheap *heap);
  * NULL with errno EINVAL (no pages, unknown flags) or ENOMEM (the system or the limit refuses; too large). */
 PAGEHEAP_API void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags);
 
-/* The same at a multiple of `align_bytes`: a power of two, at most 1 GiB; up to a page means a page. */
+/* The same at a multiple of `align_bytes`: a power of two, at most 1 GiB; up to a page means a page.  Above
+ * 2 MiB the run is whole blocks, like those longer than a block; with guards, what lies between the lower one
+ * and the multiple before counts as in use. */
 PAGEHEAP_API void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, uint32_t flags);
 
 /* The same, labelled: `tag` is kept by address, must outlive the run, and is what pageheap_find reports.  The
@@ -153,8 +155,8 @@ PAGEHEAP_API size_t pageheap_free_many(pageheap *heap, void *const *runs, size_t
 PAGEHEAP_API void *pageheap_resize(pageheap *heap, void *run, size_t pages, size_t new_pages, uint32_t flags);
 
 /* Make two runs of one: `head_pages` at `run`, and the rest behind it; 0 < head_pages < pages.  Both have its
- * tag.  EBUSY for runs longer than a block of 2 MiB and for locked, undumped or guarded ones, which
- * stay whole. */
+ * tag.  EBUSY for runs longer than a block of 2 MiB or aligned to more, and for locked, undumped or
+ * guarded ones, which stay whole. */
 PAGEHEAP_API int pageheap_split(pageheap *heap, void *run, size_t pages, size_t head_pages);
 
 /* Make one run of two adjacent ones, with the head's tag.  EBADRUN if they are not adjacent live runs that

@@ -34,7 +34,7 @@ pageheap_exec *pageheap_exec_create(const pageheap_exec_options *options)
 
 int pageheap_exec_destroy(pageheap_exec *exec)
 {
-    if (!ph_code_exists(exec))
+    if (exec == NULL || !ph_heap_is_pages_of(exec)) /* what is no heap is not looked into */
         return PAGEHEAP_EINVAL;
     if (ph_load_relaxed(&exec->state) == PH_CODE_SEALED)
         return PAGEHEAP_EBUSY;

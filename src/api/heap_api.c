@@ -23,12 +23,9 @@ pageheap *pageheap_create(const pageheap_options *options)
 
 int pageheap_destroy(pageheap *heap)
 {
-    if (!ph_heap_is_valid(heap))
-        return PAGEHEAP_EINVAL;
-    if (heap == ph_load_acquire(&default_heap)) /* pairs with pageheap_default's */
+    if (heap != NULL && heap == ph_load_acquire(&default_heap)) /* pairs with pageheap_default's */
         return PAGEHEAP_EBUSY;
-    ph_heap_destroy(heap);
-    return 0;
+    return ph_heap_destroy(heap) ? 0 : PAGEHEAP_EINVAL;
 }
 
 pageheap *pageheap_default(void)
@@ -41,7 +38,7 @@ pageheap *pageheap_default(void)
         return NULL;
     if (ph_cas_acq_rel(&default_heap, &heap, fresh)) /* pairs with the load above */
         return fresh;
-    ph_heap_destroy(fresh); /* another thread was first; `heap` is its */
+    (void)ph_heap_destroy(fresh); /* another thread was first; `heap` is its */
     return heap;
 }
 

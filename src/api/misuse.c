@@ -33,7 +33,8 @@ static void put_number(line *line, uint64_t number, unsigned base)
 static int judge(pageheap *heap, int code, const char *call, const void *address, size_t count,
                  const char *unit)
 {
-    if (PH_LIKELY(code == 0) || !ph_heap_is_valid(heap))
+    /* EBUSY is no misuse: the run is named rightly, but it is one that stays as it is. */
+    if (PH_LIKELY(code == 0) || code == PAGEHEAP_EBUSY || !ph_heap_is_valid(heap))
         return code;
     ph_fetch_add_relaxed(&heap->refused_frees, 1);
     if (!(heap->flags & PAGEHEAP_FATAL_MISUSE))

@@ -168,7 +168,7 @@ void ph_code_destroy(pageheap_exec *exec)
     ph_store_relaxed(&exec->state, PH_CODE_DEAD);
     tell_unmapped(exec);
     ph_pieces_end(exec);
-    ph_heap_destroy(exec->heap);
+    (void)ph_heap_destroy(exec->heap);
     (void)ph_os.unmap(exec->tables, exec->tables_bytes);
     ph_code_unreserve(exec);
     if (exec->memory_file >= 0)

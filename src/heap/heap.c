@@ -122,15 +122,20 @@ pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *back
 
 /* ---- destroy --------------------------------------------------------------------------- */
 
-static void unlink_heap(pageheap *heap)
+/* False: there is no such heap, or no more.  What is no heap is not looked into. */
+static bool unlink_heap(pageheap *heap)
 {
     ph_registry_lock();
     pageheap **link = &registry.first;
-    while (*link != heap)
+    while (*link != NULL && *link != heap)
         link = &(*link)->next;
-    *link = heap->next;
-    ph_store_relaxed(&heap->id, PH_DEAD_HEAP_ID);
+    bool is_found = *link != NULL;
+    if (is_found) {
+        *link = heap->next;
+        ph_store_relaxed(&heap->id, PH_DEAD_HEAP_ID);
+    }
     ph_registry_unlock();
+    return is_found;
 }
 
 static void free_fronts(pageheap *heap)
@@ -157,9 +162,10 @@ static void forget_pending(ph_front *front)
     }
 }
 
-void ph_heap_destroy(pageheap *heap)
+bool ph_heap_destroy(pageheap *heap)
 {
-    unlink_heap(heap);
+    if (!unlink_heap(heap))
+        return false;
     for (PH_EACH_FRONT(front, heap))
         forget_pending(front);
     ph_pool_unmap_all(heap);
@@ -167,4 +173,15 @@ void ph_heap_destroy(pageheap *heap)
     ph_special_end(heap);
     free_fronts(heap);
     ph_meta_free(heap, sizeof *heap);
+    return true;
+}
+
+bool ph_heap_is_pages_of(const struct pageheap_exec *exec)
+{
+    bool is_found = false;
+    ph_registry_lock();
+    for (const pageheap *heap = registry.first; heap != NULL && !is_found; heap = heap->next)
+        is_found = heap->exec == exec;
+    ph_registry_unlock();
+    return is_found;
 }

@@ -102,6 +102,8 @@ struct pageheap {
 
     ph_mutex grow_turn, purge_turn;
     uint64_t newest_region_serial; /* grow_turn */
+    /* By threads for their fronts, and in these, or not to be had; sequentially consistent (need.c). */
+    _Atomic uint64_t blocks_sent_for, blocks_arrived;
 
     _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
     _Atomic uint64_t period_peak_pages,
@@ -156,7 +158,10 @@ extern const ph_backing ph_backing_plain;
 
 pageheap *ph_heap_create(const pageheap_options *options, const ph_backing *backing,
                          struct pageheap_exec *exec, int *ret_error);
-void ph_heap_destroy(pageheap *heap);
+/* False: there is no such heap, whatever the pointer points to. */
+bool ph_heap_destroy(pageheap *heap);
+/* There is such an executable heap. */
+bool ph_heap_is_pages_of(const struct pageheap_exec *exec);
 bool ph_heap_is_valid(const pageheap *heap);
 /* Call fn for every heap.  Hold the registry. */
 void ph_heap_each(void (*fn)(pageheap *));

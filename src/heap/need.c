@@ -2,10 +2,13 @@
 /* need.c -- the last resort before an allocation fails for want of memory.
  *
  * The system has refused, or the reservation is used up.  But threads keep freed runs, have blocks with holes
- * that nobody else cuts from, and somebody may be giving memory back, which is nobody's meanwhile.  All of that
- * is looked at here, thoroughly and slowly: threads are stopped, and system calls of others waited for.
+ * that nobody else cuts from, and somebody may be giving memory back, which is nobody's meanwhile.  All of
+ * that is looked at here, thoroughly and slowly: threads are stopped, and others' system calls waited for.
  */
 #include "heap/heap.h"
+
+/* Each is a look at everything, during which another thread got a block: where nothing is left, that ends. */
+#define NEED_ROUNDS_MAX 100
 
 /* Afterwards what threads kept is in the blocks, empty blocks are in the pool, and so is what was being given
  * back.  Nothing is held. */
@@ -44,7 +47,8 @@ static uintptr_t live_from(ph_front *front, ph_front *own, unsigned pages, unsig
     return run;
 }
 
-uintptr_t ph_need_run(pageheap *heap, ph_front *own, unsigned pages, unsigned align_pages, const char *label)
+static uintptr_t live_from_any(pageheap *heap, ph_front *own, unsigned pages, unsigned align_pages,
+                               const char *label)
 {
     gather(heap);
     uintptr_t run = live_from(own, own, pages, align_pages, label);
@@ -55,6 +59,21 @@ uintptr_t ph_need_run(pageheap *heap, ph_front *own, unsigned pages, unsigned al
             break;
         if (front != own)
             run = live_from(front, own, pages, align_pages, label);
+    }
+    return run;
+}
+
+uintptr_t ph_need_run(pageheap *heap, ph_front *own, unsigned pages, unsigned align_pages, const char *label)
+{
+    uintptr_t run = 0;
+    for (unsigned round = 0; run == 0 && round < NEED_ROUNDS_MAX; round++) {
+        /* A block that was on its way from the pool to a front has not been seen in either. */
+        uint64_t arrived = atomic_load(&heap->blocks_arrived);
+        run = live_from_any(heap, own, pages, align_pages, label);
+        if (run == 0 && atomic_load(&heap->blocks_sent_for) == arrived)
+            break;
+        if (run == 0)
+            ph_wait_round(round);
     }
     return run;
 }

@@ -366,9 +366,10 @@ void ph_pool_leave_apart(pageheap *heap, ph_apart *apart)
     apart->is_refused = false;
 }
 
-/* Both turns are held, so blocks that are EMPTY and not here were in the hands of threads that are no more. */
+/* Both turns are held, so EMPTY blocks that are not here were in the hands of threads that are no more. */
 void ph_pool_after_fork(pageheap *heap)
 {
+    ph_store_relaxed(&heap->blocks_arrived, ph_load_relaxed(&heap->blocks_sent_for));
     for (ph_region *region = heap->regions; region != NULL; region = region->next) {
         memset(region->map.kept, 0, sizeof region->map.kept);
         for (unsigned b = 0; b < region->committed_blocks; b++) {

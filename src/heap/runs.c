@@ -59,10 +59,8 @@ static bool is_alone(pageheap *heap, const ph_front *mine)
     return true;
 }
 
-bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages)
+static bool fetch_block(pageheap *heap, ph_front *front)
 {
-    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
-        return true;
     bool clean;
     uint64_t blocks = ph_load_relaxed(&front->block_count);
     uintptr_t base = blocks < APART_BLOCKS_MIN || is_alone(heap, front)
@@ -75,6 +73,16 @@ bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages)
     ph_front_attach(front, ph_block_of_ours(base));
     ph_front_leave(front);
     return true;
+}
+
+bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages)
+{
+    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
+        return true;
+    atomic_fetch_add(&heap->blocks_sent_for, 1); /* pairs with ph_need_run, like the other */
+    bool is_fetched = fetch_block(heap, front);
+    atomic_fetch_add(&heap->blocks_arrived, 1);
+    return is_fetched;
 }
 
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label)
@@ -312,6 +320,17 @@ static int free_unowned(pageheap *heap, ph_block *block, uintptr_t address, size
     return ph_special_free(heap, address, pages);
 }
 
+/* Nobody owns this block, so it is not a run's first, but a huge run may have it.  With guards, what its
+ * holder has begins an alignment unit above: here, perhaps. */
+static int free_within_huge(pageheap *heap, uintptr_t address, size_t pages)
+{
+    const ph_block *head = ph_huge_head(address);
+    const ph_front *owner = head == NULL ? NULL : ph_load_acquire(ph_owner_of(head));
+    if (owner == NULL || owner->heap != heap)
+        return PAGEHEAP_ENOTOURS;
+    return ph_special_free(heap, address, pages);
+}
+
 static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pages)
 {
     if (address % ph_heap_page_bytes(heap) != 0)
@@ -321,11 +340,8 @@ static int free_run(pageheap *heap, ph_front *mine, uintptr_t address, size_t pa
         bool moved = false;
         int code;
         ph_front *owner = ph_owner_at(address);
-        if (owner == NULL) {
-            const ph_block *head = ph_huge_head(address);
-            owner = head == NULL ? NULL : ph_load_acquire(ph_owner_of(head));
-            return owner != NULL && owner->heap == heap ? PAGEHEAP_EBADRUN : PAGEHEAP_ENOTOURS;
-        }
+        if (owner == NULL)
+            return free_within_huge(heap, address, pages);
         if (owner->heap != heap)
             return PAGEHEAP_ENOTOURS;
         if (owner == mine)

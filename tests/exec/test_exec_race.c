@@ -341,10 +341,58 @@ static void probed_by_all_at_once(void **state)
         child_judge(child_status(all_probe_first, NULL, 20 + EXEC_SHARE), "probe");
 }
 
+#define GUESTS 12
+
+typedef struct guests {
+    pageheap_exec *heap;
+    pthread_barrier_t all_have, all_done;
+} guests;
+
+/* Take a piece and two pages, and keep them until all have theirs. */
+static void *be_a_guest(void *of)
+{
+    guests *g = of;
+    pageheap_exec_span piece, pages;
+    bool has_piece = pageheap_exec_alloc(g->heap, 100, &piece) == 0;
+    bool has_pages = pageheap_exec_alloc(g->heap, 5000, &pages) == 0;
+    EXPECT(has_piece);
+    EXPECT(has_pages);
+    pthread_barrier_wait(&g->all_have);
+    if (has_piece)
+        EXPECT(pageheap_exec_free(g->heap, piece.rx, 100) == 0);
+    if (has_pages)
+        EXPECT(pageheap_exec_free(g->heap, pages.rx, 5000) == 0);
+    pthread_barrier_wait(&g->all_done);
+    return NULL;
+}
+
+/* Blocks are threads' own, but in a reservation of two blocks there is room for a dozen of threads. */
+static void more_threads_than_blocks(void **state)
+{
+    (void)state;
+    EXEC_FOR_BACKENDS(backend, PAGEHEAP_EXEC_RWX)
+    {
+        guests g = { .heap = exec_small_heap(backend, 2 * BLOCK) };
+        pthread_t threads[GUESTS];
+        assert_int_equal(pthread_barrier_init(&g.all_have, NULL, GUESTS), 0);
+        assert_int_equal(pthread_barrier_init(&g.all_done, NULL, GUESTS), 0);
+        for (unsigned i = 0; i < GUESTS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, be_a_guest, &g), 0);
+        for (unsigned i = 0; i < GUESTS; i++)
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+        pthread_barrier_destroy(&g.all_have);
+        pthread_barrier_destroy(&g.all_done);
+        assert_int_equal(atomic_load(&wrongs), 0);
+        assert_int_equal(pageheap_exec_check(g.heap), 0);
+        assert_int_equal(pageheap_exec_destroy(g.heap), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probed_by_all_at_once), /* before anything else has */
+        cmocka_unit_test(more_threads_than_blocks),
         cmocka_unit_test(one_of_two_wins),
         cmocka_unit_test(spans_change_hands),
     };

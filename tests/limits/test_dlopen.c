@@ -77,6 +77,30 @@ static void late_copies_work(void **state)
     rmdir(folder);
 }
 
+/* A thread that has used it ends, and the library hears of that: its code must still be mapped. */
+static void *use_and_close(void *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL)
+        return "not opened";
+    const char *complaint = use_library(library);
+    return (void *)(uintptr_t)(dlclose(library) != 0 ? "not closed" : complaint);
+}
+
+static void threads_may_end_after_it_is_closed(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    void *complaint;
+    char path[] = "./dlclosed-copy.so";
+    copy_file(library_path, path); /* nobody else has this one open */
+    assert_int_equal(pthread_create(&thread, NULL, use_and_close, path), 0);
+    pthread_join(thread, &complaint);
+    unlink(path);
+    if (complaint != NULL)
+        fail_msg("%s", (const char *)complaint);
+}
+
 static int look_at_tls(struct dl_phdr_info *info, size_t size, void *found)
 {
     (void)size;
@@ -103,6 +127,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(late_copies_work),
+        cmocka_unit_test(threads_may_end_after_it_is_closed),
         cmocka_unit_test(thread_locals_are_few),
     };
     if (argc != 2) {

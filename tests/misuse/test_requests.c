@@ -3,6 +3,7 @@
  * what is no run; and every use of a heap that was destroyed. */
 #include <errno.h>
 
+#include "pageheap/exec.h"
 #include "ruin.h"
 
 static void assert_no_run(void *run, int error)
@@ -174,9 +175,75 @@ static void default_heap_stays(void **state)
     assert_int_equal(pageheap_destroy(NULL), PAGEHEAP_EINVAL);
 }
 
+/* What the pointer points to is not looked into: it may look like anything. */
+static void what_is_no_heap_is_not_destroyed(void **state)
+{
+    (void)state;
+    static uint64_t words[4096];
+    pageheap *heap = pageheap_create(NULL);
+    pageheap_exec *code = pageheap_exec_create(NULL);
+    assert_true(heap != NULL && code != NULL);
+    assert_int_equal(pageheap_destroy((pageheap *)(void *)words), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_exec_destroy((pageheap_exec *)(void *)words), PAGEHEAP_EINVAL);
+    memset(words, 0x5a, sizeof words);
+    assert_int_equal(pageheap_destroy((pageheap *)(void *)words), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_exec_destroy((pageheap_exec *)(void *)words), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_destroy((pageheap *)(void *)((char *)heap + 1)), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_destroy((pageheap *)(void *)code), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_exec_destroy((pageheap_exec *)(void *)heap), PAGEHEAP_EINVAL);
+    assert_int_equal(pageheap_exec_destroy(code), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+/* Where what the caller holds begins far above the whole run, in another window perhaps. */
+static void guarded_runs_of_every_alignment_are_freed(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = { 1, 512, 513, 262142, 262143, 262144, 300000 };
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    for (size_t align_bytes = PAGE; align_bytes <= (size_t)1 << 30; align_bytes *= 2) {
+        for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            char *run = pageheap_alloc_aligned(heap, lengths[i], align_bytes, PAGEHEAP_GUARD);
+            assert_non_null(run);
+            assert_int_equal((uintptr_t)run % align_bytes, 0);
+            assert_int_equal(pageheap_free(heap, run, lengths[i] + 1), PAGEHEAP_EBADRUN);
+            assert_int_equal(pageheap_free(heap, run + PAGE, lengths[i]), PAGEHEAP_EBADRUN);
+            assert_int_equal(pageheap_free(heap, run, lengths[i]), 0);
+            assert_int_not_equal(pageheap_free(heap, run, lengths[i]), 0);
+            run = pageheap_alloc_aligned(heap, lengths[i], align_bytes, PAGEHEAP_GUARD);
+            assert_int_equal(pageheap_free_unsized(heap, run), 0);
+        }
+    }
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+/* A run that is named rightly but cannot be cut: refused, where misuse is fatal too, and not counted. */
+static void to_stay_whole_is_no_misuse(void **state)
+{
+    (void)state;
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.flags = PAGEHEAP_FATAL_MISUSE;
+    pageheap *heap = pageheap_create(&options);
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    assert_non_null(heap);
+    char *long_run = pageheap_alloc(heap, 600, 0);
+    char *guarded = pageheap_alloc(heap, 6, PAGEHEAP_GUARD);
+    assert_int_equal(pageheap_split(heap, long_run, 600, 300), PAGEHEAP_EBUSY);
+    assert_int_equal(pageheap_split(heap, guarded, 6, 3), PAGEHEAP_EBUSY);
+    assert_null(pageheap_resize(heap, guarded, 6, 3, 0));
+    assert_int_equal(pageheap_get_stats(heap, &stats), 0);
+    assert_int_equal(stats.refused_frees, 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_heap_is_not_destroyed),
+        cmocka_unit_test(guarded_runs_of_every_alignment_are_freed),
+        cmocka_unit_test(to_stay_whole_is_no_misuse),
         cmocka_unit_test(impossible_sizes),
         cmocka_unit_test(bad_flags_and_alignments),
         cmocka_unit_test(bad_reshaping_of_all_lengths),
