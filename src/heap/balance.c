@@ -25,10 +25,19 @@ static uint64_t live_of(const ph_front *front)
     return ph_load_relaxed(&front->used_pages) - ph_front_cached_pages(front) - ph_front_hot_pages(front);
 }
 
+/* Read while the others go on: a difference whose first part was read too early may be below zero. */
+static uint64_t not_below_zero(uint64_t difference)
+{
+    return (int64_t)difference < 0 ? 0 : difference;
+}
+
+/* Who frees another thread's run counts its pages, and who collects it does too; in between they are used in
+ * their block, and nobody's. */
 static void add_front(const ph_front *front, ph_sums *sums)
 {
-    sums->live_pages += live_of(front) + ph_load_relaxed(&front->collected_pages) -
-                        ph_load_relaxed(&front->outward_free_pages);
+    sums->live_pages += live_of(front);
+    sums->uncollected_pages +=
+        ph_load_relaxed(&front->outward_free_pages) - ph_load_relaxed(&front->collected_pages);
     sums->cached_pages += ph_front_cached_pages(front) + ph_load_relaxed(&front->large_cached_pages) +
                           ph_front_hot_pages(front);
     sums->unused_pages += ph_load_relaxed(&front->dirty_pages);
@@ -43,17 +52,17 @@ static void raise_to(_Atomic uint64_t *highest, uint64_t value)
 
 void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
 {
-    ph_sums sums = {
-        .live_pages = ph_load_relaxed(&heap->large_live_pages),
-        .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages),
-    };
+    ph_sums sums = { .unused_pages = ph_load_relaxed(&heap->pool_dirty_pages) };
     add_front(&heap->special, &sums);
     for (PH_EACH_FRONT(front, heap))
         add_front(front, &sums);
-    /* Read while the others go on: a run's end may be seen and its beginning not.  A negative height would be
-     * remembered as an enormous one. */
-    if ((int64_t)sums.live_pages < 0)
-        sums.live_pages = 0;
+    sums.live_pages = not_below_zero(sums.live_pages);
+    /* The sum may be interrupted in its middle, and then misses one end of many runs: no height may come of
+     * it that the heap never had, and no memory that it does not hold. */
+    sums.uncollected_pages = ph_min_u64(not_below_zero(sums.uncollected_pages), sums.live_pages);
+    sums.live_pages -= sums.uncollected_pages;
+    sums.live_pages += ph_load_relaxed(&heap->large_live_pages);
+    sums.unused_pages += sums.uncollected_pages;
     raise_to(&heap->peak_live_pages, sums.live_pages);
     raise_to(&heap->period_peak_pages, sums.live_pages);
     sums.peak_pages =

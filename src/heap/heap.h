@@ -298,7 +298,8 @@ bool ph_special_find(pageheap *heap, uintptr_t address, pageheap_run *ret_run);
 
 typedef struct ph_sums {
     uint64_t live_pages, cached_pages, unused_pages; /* unused: not clean, not cached */
-    uint64_t peak_pages;                             /* most live pages in this period and the last */
+    uint64_t uncollected_pages; /* of the unused ones, those that still lie where other threads freed them */
+    uint64_t peak_pages;        /* most live pages in this period and the last */
 } ph_sums;
 void ph_heap_sum(pageheap *heap, ph_sums *ret_sums);
 
