@@ -20,6 +20,9 @@
 #define SLACK_PAGES 32
 #define SLACK_SHARE 64
 
+/* What was looked for in vain is not looked for again sooner. */
+#define PATIENCE_MS 10
+
 static uint64_t live_of(const ph_front *front)
 {
     return ph_load_relaxed(&front->used_pages) - ph_front_cached_pages(front) - ph_front_hot_pages(front);
@@ -111,20 +114,42 @@ static void drain_front(ph_front *front, ph_front *own, uint64_t keep_pages)
     ph_front_release(front, own);
 }
 
-static uint64_t idle_pages_of(const ph_front *front)
+/* Only owners that are idle, or gone: one at work collects by itself, and would be stopped for nothing. */
+static bool is_left_uncollected(ph_front *front, uint64_t now_ms)
 {
-    return ph_load_relaxed(&front->dirty_pages) + ph_front_cached_pages(front) +
-           ph_load_relaxed(&front->large_cached_pages);
+    if (ph_load_relaxed(&front->pending) == NULL)
+        return false;
+    if (ph_load_relaxed(&front->has_owner) == 0)
+        return true;
+    uint64_t collected = ph_load_relaxed(&front->collected_pages);
+    if (collected != front->seen_collected_pages) {
+        front->seen_collected_pages = collected;
+        front->seen_since_ms = now_ms;
+        return false;
+    }
+    return now_ms >= front->seen_since_ms + PATIENCE_MS;
+}
+
+/* How many of the uncollected pages are this front's, nobody counts: at most what it has that looks live. */
+static uint64_t idle_pages_of(ph_front *front, uint64_t uncollected_pages, uint64_t now_ms)
+{
+    uint64_t idle = ph_load_relaxed(&front->dirty_pages) + ph_front_cached_pages(front) +
+                    ph_load_relaxed(&front->large_cached_pages);
+    if (is_left_uncollected(front, now_ms))
+        idle += ph_min_u64(uncollected_pages, not_below_zero(live_of(front)));
+    return idle;
 }
 
 /* Other threads' fronts, those that hold much; stopping a thread costs it some microseconds. */
-static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint64_t worth_pages)
+static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint64_t worth_pages,
+                             uint64_t uncollected_pages)
 {
+    uint64_t now_ms = ph_os.now_ms();
     uint64_t given = ph_front_purge(heap, &heap->special, own, pages);
     for (PH_EACH_FRONT(front, heap)) {
         if (given >= pages)
             break;
-        if (front == own || idle_pages_of(front) < worth_pages)
+        if (front == own || idle_pages_of(front, uncollected_pages, now_ms) < worth_pages)
             continue;
         drain_front(front, own, 0);
         given += ph_front_purge(heap, front, own, pages - given);
@@ -134,8 +159,6 @@ static uint64_t purge_others(pageheap *heap, ph_front *own, uint64_t pages, uint
 }
 
 /* ---- what faults allow ----------------------------------------------------------------- */
-
-#define PATIENCE_MS 10
 
 static bool faults_tell_little(const pageheap *heap)
 {
@@ -162,9 +185,12 @@ void ph_heap_balance_after_fork(pageheap *heap)
 
 /* ---- bringing the heap back under the rule (purge_turn held) --------------------------- */
 
-/* The caller's own front: kept runs become holes, holes go. */
+/* The caller's own front: what others freed and kept runs become holes, holes go. */
 static uint64_t purge_own(pageheap *heap, ph_front *own, uint64_t pages)
 {
+    ph_front_enter(own);
+    ph_front_collect(own);
+    ph_front_leave(own);
     uint64_t kept = ph_front_cached_pages(own) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t unused = ph_load_relaxed(&own->dirty_pages);
     if (kept != 0 && unused < pages)
@@ -194,8 +220,8 @@ static void restore_rule(pageheap *heap, ph_front *own, bool reach_others)
     uint64_t wanted = ph_min_u64(excess - given, backed);
     uint64_t holes = own == NULL ? 0 : purge_own(heap, own, wanted);
     if (reach_others && holes < wanted)
-        holes +=
-            purge_others(heap, own, wanted - holes, ph_max_u64(SLACK_PAGES, allowed / (2 * SLACK_SHARE)));
+        holes += purge_others(heap, own, wanted - holes, ph_max_u64(SLACK_PAGES, allowed / (2 * SLACK_SHARE)),
+                              sums.uncollected_pages);
     heap->holes_given_pages += holes;
 }
 

@@ -120,6 +120,8 @@ typedef struct ph_front {
     ph_kept *tops[PH_BLOCK_PAGES_MAX + 1]; /* of the magazines, by run length; never NULL */
     struct ph_pieces
         *pieces; /* exec/pieces.h: code smaller than a page, cut from this front's runs; or NULL */
+    uint64_t seen_collected_pages; /* purge_turn: what collected_pages was at the balance's last look */
+    uint64_t seen_since_ms;        /* purge_turn: when it was first seen so */
 } ph_front;
 
 /* The bit of hot_pages that says that the hot run is live: its owner has it, and may give it back. */
