@@ -303,6 +303,14 @@ static inline uint64_t exec_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* Time that the calling thread has had a processor: what others take does not count. */
+static inline uint64_t exec_cpu_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* ---- faults ---------------------------------------------------------------------------- */
 
 static _Thread_local sigjmp_buf fault_escape;
