@@ -165,6 +165,10 @@ static int choose_peers(struct replay *replay)
     }
     free(names);
     put_ours_first(replay);
+    if (replay->options->allocators[strspn(replay->options->allocators, ",")] == '\0') {
+        warnx("--allocators names none");
+        result = -1;
+    }
     return result;
 }
 

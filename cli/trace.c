@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIVE_MAX_PAGES (UINT64_C(1) << 52) /* 2^64 bytes: no more can have an address */
+#define LIVE_MAX_PAGES ((UINT64_C(1) << 51) - 1) /* less than 2^63 bytes: no more can have an address */
 
 enum run_state { RUN_UNKNOWN = 0, RUN_LIVE, RUN_FREED, RUN_ORPHAN };
 
@@ -168,18 +168,20 @@ static int next_line(struct line_reader *reader, const char **ret_line, size_t *
         char *feed = memchr(start, '\n', left_bytes);
         long got;
 
+        if (feed != NULL)
+            left_bytes = (size_t)(feed - start);
+        if (left_bytes > TRACE_LINE_MAX_BYTES) {
+            *ret_reason = "the line is longer than 65536 bytes";
+            return -1;
+        }
         if (feed != NULL || (reader->is_at_end && left_bytes != 0)) {
             *ret_line = start;
-            *ret_bytes = feed != NULL ? (size_t)(feed - start) : left_bytes;
+            *ret_bytes = left_bytes;
             reader->start += *ret_bytes + (feed != NULL);
             return 1;
         }
         if (reader->is_at_end)
             return 0;
-        if (left_bytes >= TRACE_LINE_MAX_BYTES) {
-            *ret_reason = "the line is longer than 65536 bytes";
-            return -1;
-        }
         memmove(reader->bytes, start, left_bytes);
         reader->start = 0;
         reader->end = left_bytes;

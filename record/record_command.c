@@ -126,6 +126,7 @@ static void handle_signals(pid_t child)
     sigaction(SIGQUIT, &ignore, NULL);
     sigaction(SIGTERM, &forward, NULL);
     sigaction(SIGHUP, &forward, NULL);
+    sigaction(SIGPIPE, &ignore, NULL); /* who no longer reads the summary still wants the spool removed */
 }
 
 static int run(char **command, const struct spool_file *spool, const char *library)

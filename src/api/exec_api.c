@@ -125,6 +125,16 @@ static int refusal(const pageheap_exec *exec)
     return ph_code_exists(exec) ? PAGEHEAP_EACCES : PAGEHEAP_EINVAL;
 }
 
+/* Why nothing was allocated; counted, unless the heap was sealed meanwhile. */
+static int failure(pageheap_exec *exec, int code)
+{
+    if (code == PAGEHEAP_ENOMEM && !ph_code_is_live(exec))
+        return refusal(exec);
+    if (code == PAGEHEAP_ENOMEM || code == PAGEHEAP_ERANGE)
+        ph_fetch_add_relaxed(&exec->heap->failed_allocs, 1);
+    return code;
+}
+
 static int alloc_any(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
@@ -151,7 +161,7 @@ static PH_NOINLINE int alloc_slow(pageheap_exec *exec, size_t bytes, pageheap_ex
     if (ret_span == NULL || bytes == 0)
         return PAGEHEAP_EINVAL;
     int code = alloc_any(exec, bytes, ret_span);
-    return code == PAGEHEAP_ENOMEM && !ph_code_is_live(exec) ? refusal(exec) : code; /* sealed meanwhile */
+    return code == 0 ? 0 : failure(exec, code);
 }
 
 /* A kept piece that is not so simple to describe. */
@@ -186,9 +196,10 @@ static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_
         ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
     }
     int code = ph_code_finish(exec, run, pages, &rx);
-    if (code == 0)
-        describe_pages(exec, rx, pages, ret_span);
-    return code;
+    if (code != 0)
+        return failure(exec, code);
+    describe_pages(exec, rx, pages, ret_span);
+    return 0;
 }
 
 int pageheap_exec_alloc(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
@@ -220,9 +231,10 @@ int pageheap_exec_alloc_within(pageheap_exec *exec, size_t bytes, const void *lo
         return PAGEHEAP_EINVAL;
     size_t pages = pages_for(exec, bytes);
     int code = ph_code_alloc_within(exec, pages, (uintptr_t)lo, (uintptr_t)hi, &rx);
-    if (code == 0)
-        describe_pages(exec, rx, pages, ret_span);
-    return code;
+    if (code != 0)
+        return failure(exec, code);
+    describe_pages(exec, rx, pages, ret_span);
+    return 0;
 }
 
 /* What a free or shrink can know before it looks at the span. */

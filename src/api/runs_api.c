@@ -19,6 +19,12 @@ static void *fail(int error)
     return NULL;
 }
 
+static void *fail_for_want(pageheap *heap)
+{
+    ph_fetch_add_relaxed(&heap->failed_allocs, 1);
+    return fail(ENOMEM);
+}
+
 static bool is_possible(const pageheap *heap, uint64_t pages)
 {
     return pages <= BYTES_MAX >> heap->page_log2;
@@ -64,10 +70,10 @@ static void *alloc_checked(pageheap *heap, uint64_t pages, uint64_t align_bytes,
     if (align_bytes > PH_WINDOW_BYTES || (align_bytes & (align_bytes - 1)) != 0)
         return fail(EINVAL);
     if (!is_possible(heap, pages))
-        return fail(ENOMEM);
+        return fail_for_want(heap);
     uintptr_t run = alloc_anywhere(heap, pages, align_bytes, flags, tag);
     if (run == 0)
-        return fail(ENOMEM);
+        return fail_for_want(heap);
     return finish(heap, run, pages, flags);
 }
 
@@ -78,7 +84,7 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
         return alloc_checked(heap, pages, 0, flags, NULL);
     uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1, NULL)
                                                : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
-    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail(ENOMEM);
+    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail_for_want(heap);
 }
 
 /* The uppermost magazine is empty, or the front is shared or has labels: there may be a run all the same. */

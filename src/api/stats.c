@@ -8,7 +8,6 @@ static void add_calls(const ph_front *front, pageheap_stats *stats)
 {
     stats->alloc_calls += ph_front_alloc_calls(front);
     stats->free_calls += ph_front_free_calls(front) + ph_load_relaxed(&front->outward_free_calls);
-    stats->failed_allocs += ph_load_relaxed(&front->failed_allocs);
 }
 
 static void fill(pageheap *heap, pageheap_stats *stats)
@@ -29,6 +28,7 @@ static void fill(pageheap *heap, pageheap_stats *stats)
     stats->metadata_bytes =
         ph_load_relaxed(&heap->metadata_bytes) + stats->blocks * (PH_BLOCK_RECORD_BYTES + sizeof(ph_front *));
     stats->refused_frees = ph_load_relaxed(&heap->refused_frees);
+    stats->failed_allocs = ph_load_relaxed(&heap->failed_allocs);
     stats->failed_os_calls = ph_load_relaxed(&heap->failed_os_calls);
     stats->threads = ph_load_relaxed(&heap->front_count);
     stats->revocations = ph_load_relaxed(&heap->revocations);

@@ -8,9 +8,6 @@ int ph_code_finish_clean(pageheap_exec *exec, uintptr_t run, uint64_t pages, uin
     if (ph_code_ready(exec, rx, (size_t)pages << exec->page_log2) != 0) {
         if (ph_run_claim(exec->heap, rx, pages) == 0)
             ph_run_return(exec->heap, rx, pages, true);
-        ph_front *mine = ph_front_mine(exec->heap);
-        if (mine != NULL)
-            ph_bump_relaxed(&mine->failed_allocs, 1);
         return PAGEHEAP_ENOMEM;
     }
     *ret_rx = rx;

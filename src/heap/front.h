@@ -95,7 +95,6 @@ typedef struct ph_front {
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
     _Atomic uint64_t ticked_calls;    /* owner: allocations up to the last tick */
-    _Atomic uint64_t failed_allocs;   /* owner */
     _Atomic uint64_t times_shared;    /* its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
     _Atomic uint32_t was_freed_into; /* by others, since the last look (wants_privacy); any thread sets it */

@@ -116,7 +116,7 @@ struct pageheap {
     _Atomic uint64_t charged_pages; /* kept only with a limit: pages in runs and caches */
 
     _Atomic uint64_t reserved_bytes, committed_bytes, given_back_bytes, metadata_bytes;
-    _Atomic uint64_t failed_os_calls, revocations, region_count, refused_frees;
+    _Atomic uint64_t failed_os_calls, revocations, region_count, refused_frees, failed_allocs;
     _Atomic int32_t last_os_error; /* positive; of the last call that failed */
 
     ph_front special; /* owns blocks whose runs have attributes, and stands for all that no thread owns */

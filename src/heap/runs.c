@@ -173,8 +173,6 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, con
     }
     if (run != 0 && label != NULL && ph_labels_of(ph_block_of_ours(run)) == NULL)
         run = label_first(heap, run, pages, label);
-    if (run == 0)
-        ph_bump_relaxed(&front->failed_allocs, 1);
     if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
         ph_heap_grown(heap, front);
     if (ph_front_is_tick_due(front))

@@ -44,6 +44,8 @@ expect 'status of rounds with a sign' 2 $?
 "$tool" replay --allocators mmap,nobody tiny.trace >out 2>err
 expect 'status of an unknown allocator' 2 $?
 expect_match 'names of the known' "^pageheap replay: no allocator is called 'nobody'; known are: pageheap mmap" err
+"$tool" replay --allocators '' tiny.trace >out 2>err
+expect 'status of no allocator' 2 $?
 "$tool" replay --help >out 2>err
 expect 'status of help' 0 $?
 expect_match 'help names allocators' '^ *mmap' out

@@ -112,6 +112,8 @@ static void refused_files(void **state)
         { HEADER "f 1 1\na 1 1 1\n", 3, "ID was freed before this alloc" },
         { HEADER "a 1 4503599627370496 1\n", 2, "PAGES is too large" },
         { "#pageheap-trace 1 page_size=1073741824\na 1 8589934592 1\n", 2, "PAGES is too large" },
+        { HEADER "a 1 1125899906842624 1\na 2 1125899906842624 1\n", 3,
+          "more memory is live than can have addresses" },
         { HEADER "a 1 1 1\na 2", 3, "a blank and PAGES must follow ID" },
     };
     struct trace_error error;
@@ -148,6 +150,34 @@ static void long_lines(void **state)
     assert_int_equal(error.line, 3);
     assert_string_equal(error.reason, "the line is longer than 65536 bytes");
     free(text);
+}
+
+/* To the byte, with and without a line feed, and wherever in the file the line lies. */
+static void longest_lines(void **state)
+{
+    static char text[sizeof HEADER + 3 * 65540];
+    struct trace_error error;
+    struct trace trace;
+
+    (void)state;
+    for (size_t bytes = 65535; bytes <= 65538; bytes++) {
+        for (size_t before = 0; before < 3; before++) {
+            size_t end = sizeof HEADER - 1;
+            int expected = bytes <= 65536 ? 0 : -1;
+
+            memcpy(text, HEADER, end);
+            for (size_t i = 0; i < before; i++, end += 30001) {
+                memset(&text[end], '#', 30000);
+                text[end + 30000] = '\n';
+            }
+            memset(&text[end], '#', bytes);
+            text[end + bytes] = '\n';
+            write_file(text, end + bytes);
+            assert_int_equal(trace_load(path, TRACE_SLOTS_REUSED, &trace, &error), expected);
+            write_file(text, end + bytes + 1);
+            assert_int_equal(trace_load(path, TRACE_SLOTS_REUSED, &trace, &error), expected);
+        }
+    }
 }
 
 static void compressed(void **state)
@@ -241,8 +271,8 @@ int main(void)
         cmocka_unit_test(counts_and_slots), cmocka_unit_test(unique_slots),
         cmocka_unit_test(other_page_sizes), cmocka_unit_test(no_events),
         cmocka_unit_test(refused_files),    cmocka_unit_test(long_lines),
-        cmocka_unit_test(compressed),       cmocka_unit_test(random_files),
-        cmocka_unit_test(ids_of_all_kinds),
+        cmocka_unit_test(longest_lines),    cmocka_unit_test(compressed),
+        cmocka_unit_test(random_files),     cmocka_unit_test(ids_of_all_kinds),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);

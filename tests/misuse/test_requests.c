@@ -34,6 +34,9 @@ static void impossible_sizes(void **state)
         assert_int_equal(errno, ENOMEM);
         errno = 0;
     }
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    assert_int_equal(pageheap_get_stats(r.heap, &stats), 0);
+    assert_true(stats.failed_allocs >= 4 * sizeof sizes / sizeof sizes[0]);
     ruin_assert_unchanged(&r);
     char *one = pageheap_alloc(r.heap, 1, 0);
     char *two = pageheap_alloc(r.heap, 1, 0);
