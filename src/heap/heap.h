@@ -43,6 +43,7 @@ typedef struct ph_huge {
     uintptr_t base;
     uint64_t pages;
     uint64_t mapped_bytes;
+    uint64_t serial;  /* set once, as a region's */
     bool is_retained; /* heap's lock: freed, but the system would not unmap it */
 } ph_huge;
 
@@ -92,8 +93,9 @@ struct pageheap {
     struct pageheap_exec *exec; /* of which this is the pages; NULL in a heap of plain memory */
 
     ph_mutex lock;
-    ph_region *regions; /* lock */
-    ph_huge *huge_runs; /* lock */
+    ph_region *regions;          /* lock */
+    ph_huge *huge_runs;          /* lock */
+    uint64_t newest_huge_serial; /* lock */
     _Atomic uint64_t pool_dirty_pages;
 
     ph_mutex fronts_lock;

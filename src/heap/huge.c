@@ -76,6 +76,7 @@ static void register_run(pageheap *heap, ph_huge *huge, uint32_t state)
     huge->head = head;
     set_windows(huge, head);
     ph_mutex_lock(&heap->lock);
+    huge->serial = ++heap->newest_huge_serial;
     huge->next = heap->huge_runs;
     heap->huge_runs = huge;
     ph_mutex_unlock(&heap->lock);

@@ -82,27 +82,50 @@ int ph_run_find(uintptr_t address, pageheap_run *ret_run)
 
 /* ---- walks ----------------------------------------------------------------------------- */
 
-/* One region's base and size, by number; false when there are no more.  No lock is held between two. */
-static bool region_at(pageheap *heap, uint64_t number, uintptr_t *ret_base, unsigned *ret_blocks)
+/* What a walk knows of a region.  No lock is held between two, and what is known may be untrue by then: the
+ * region gone, and its addresses another heap's. */
+typedef struct region_copy {
+    uint64_t serial;
+    uintptr_t base;
+    unsigned blocks;
+} region_copy;
+
+#define BEFORE_THE_FIRST UINT64_MAX
+
+/* The newest region that is older than *region, which becomes that one; false when there are no more.
+ * Regions come, go and change their places in the list between two calls: their serials stay. */
+static bool next_region(pageheap *heap, region_copy *region)
 {
+    const ph_region *next = NULL;
     ph_mutex_lock(&heap->lock);
-    const ph_region *region = heap->regions;
-    while (region != NULL && number-- > 0)
-        region = region->next;
-    if (region != NULL) {
-        *ret_base = region->base;
-        *ret_blocks = region->committed_blocks;
+    for (const ph_region *other = heap->regions; other != NULL; other = other->next) {
+        if (other->serial < region->serial && (next == NULL || other->serial > next->serial))
+            next = other;
     }
+    if (next != NULL)
+        *region = (region_copy){ next->serial, next->base, next->committed_blocks };
     ph_mutex_unlock(&heap->lock);
-    return region != NULL;
+    return next != NULL;
+}
+
+/* True if what was read of the block until now was the heap's. */
+static bool was_of(const pageheap *heap, const ph_block *block)
+{
+    /* Behind what was read: a block has lost its owner (forget_records, ph_huge_release) before another heap
+     * writes there. */
+    atomic_thread_fence(memory_order_acquire);
+    const ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with who gives a block an owner */
+    return owner != NULL && owner->heap == heap;
 }
 
 /* The live run that begins here, guard included; false if it is gone by now. */
-static bool describe_at(pageheap *heap, uintptr_t whole_start, bool is_special, pageheap_run *ret_run)
+static bool describe_at(pageheap *heap, const ph_block *block, uintptr_t whole_start, bool is_special,
+                        pageheap_run *ret_run)
 {
     if (is_special)
         return ph_special_describe(heap, whole_start, ret_run);
-    return ph_run_find(whole_start, ret_run) == 0;
+    return ph_run_find(whole_start, ret_run) == 0 && ret_run->heap == heap &&
+           (uintptr_t)ret_run->start == whole_start && was_of(heap, block);
 }
 
 /* The live runs of one block: their starts, told from copies of its words. */
@@ -114,7 +137,7 @@ static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_f
         for (; starts != 0; starts &= starts - 1) {
             pageheap_run run;
             unsigned page = 64 * w + ph_lowest_bit(starts);
-            if (!describe_at(heap, ph_block_address(block, page), is_special, &run))
+            if (!describe_at(heap, block, ph_block_address(block, page), is_special, &run))
                 continue;
             int answer = fn(ctx, &run);
             if (answer != 0)
@@ -124,41 +147,61 @@ static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_f
     return 0;
 }
 
-static int walk_one(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
+static int walk_long(pageheap *heap, const ph_block *head, pageheap_run_fn *fn, void *ctx)
+{
+    pageheap_run run;
+    bool is_special = ph_load_acquire(&head->large.state) == PH_LARGE_SPECIAL; /* pairs with enliven */
+    return describe_at(heap, head, ph_block_base(head), is_special, &run) ? fn(ctx, &run) : 0;
+}
+
+static int walk_block(pageheap *heap, const ph_block *block, pageheap_run_fn *fn, void *ctx)
 {
     unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
-    pageheap_run run;
     if (kind == PH_BLOCK_PAGES)
         return walk_block_runs(heap, block, fn, ctx);
     if (kind != PH_BLOCK_LARGE)
         return 0;
-    bool is_special = ph_load_acquire(&block->large.state) == PH_LARGE_SPECIAL;
-    return describe_at(heap, ph_block_base(block), is_special, &run) ? fn(ctx, &run) : 0;
+    /* A huge run where the region was: its turn comes. */
+    if (ph_huge_head(ph_block_base(block)) != NULL)
+        return 0;
+    return walk_long(heap, block, fn, ctx);
 }
 
-static ph_block *huge_head_at(pageheap *heap, uint64_t number)
+/* The head of the newest huge run that is older than *serial, which becomes its; NULL when there are no more.
+ * As next_region. */
+static ph_block *next_huge_head(pageheap *heap, uint64_t *serial)
 {
+    const ph_huge *next = NULL;
     ph_mutex_lock(&heap->lock);
-    const ph_huge *huge = heap->huge_runs;
-    while (huge != NULL && number-- > 0)
-        huge = huge->next;
-    ph_block *head = huge == NULL ? NULL : huge->head;
+    for (const ph_huge *other = heap->huge_runs; other != NULL; other = other->next) {
+        if (other->serial < *serial && (next == NULL || other->serial > next->serial))
+            next = other;
+    }
+    ph_block *head = next == NULL ? NULL : next->head;
+    if (next != NULL)
+        *serial = next->serial;
     ph_mutex_unlock(&heap->lock);
     return head;
 }
 
+static int walk_huge(pageheap *heap, const ph_block *head, pageheap_run_fn *fn, void *ctx)
+{
+    unsigned kind = ph_load_acquire(&head->kind); /* pairs with form_run */
+    return kind == PH_BLOCK_LARGE ? walk_long(heap, head, fn, ctx) : 0;
+}
+
 int ph_heap_each_run(pageheap *heap, pageheap_run_fn *fn, void *ctx)
 {
-    uintptr_t base;
-    unsigned blocks;
+    region_copy region = { .serial = BEFORE_THE_FIRST };
+    uint64_t serial = BEFORE_THE_FIRST;
     int answer = 0;
-    for (uint64_t number = 0; answer == 0 && region_at(heap, number, &base, &blocks); number++) {
-        for (unsigned b = 0; b < blocks && answer == 0; b++)
-            answer = walk_one(heap, ph_block_of_ours(base + b * PH_BLOCK_BYTES), fn, ctx);
+    while (answer == 0 && next_region(heap, &region)) {
+        for (unsigned b = 0; b < region.blocks && answer == 0; b++)
+            answer = walk_block(heap, ph_block_of_ours(region.base + b * PH_BLOCK_BYTES), fn, ctx);
     }
-    ph_block *head;
-    for (uint64_t number = 0; answer == 0 && (head = huge_head_at(heap, number)) != NULL; number++)
-        answer = walk_one(heap, head, fn, ctx);
+    const ph_block *head;
+    while (answer == 0 && (head = next_huge_head(heap, &serial)) != NULL)
+        answer = walk_huge(heap, head, fn, ctx);
     return answer;
 }
 
@@ -191,14 +234,14 @@ static void describe_block(const pageheap *heap, const ph_block *block, pageheap
 
 int ph_heap_each_block(pageheap *heap, pageheap_block_fn *fn, void *ctx)
 {
-    uintptr_t base;
-    unsigned blocks;
+    region_copy region = { .serial = BEFORE_THE_FIRST };
     int answer = 0;
-    for (uint64_t number = 0; answer == 0 && region_at(heap, number, &base, &blocks); number++) {
-        for (unsigned b = 0; b < blocks && answer == 0; b++) {
+    while (answer == 0 && next_region(heap, &region)) {
+        for (unsigned b = 0; b < region.blocks && answer == 0; b++) {
+            const ph_block *block = ph_block_of_ours(region.base + b * PH_BLOCK_BYTES);
             pageheap_block described;
-            describe_block(heap, ph_block_of_ours(base + b * PH_BLOCK_BYTES), &described);
-            answer = fn(ctx, &described);
+            describe_block(heap, block, &described);
+            answer = was_of(heap, block) ? fn(ctx, &described) : 0;
         }
     }
     return answer;
