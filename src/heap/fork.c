@@ -58,6 +58,7 @@ static void before_fork(void)
     ph_registry_lock();
     ph_heap_each(lock_turns);
     ph_heap_each(lock_heap);
+    ph_homes_lock();
     ph_meta_lock();
     ph_heap_each(prepare_backing);
 }
@@ -65,6 +66,7 @@ static void before_fork(void)
 static void unlock_all(void)
 {
     ph_meta_unlock();
+    ph_homes_unlock();
     ph_heap_each(unlock_heap);
     ph_heap_each(unlock_turns);
     ph_registry_unlock();

@@ -88,8 +88,8 @@ typedef struct ph_front {
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     struct pageheap *heap;       /* set once */
-    struct ph_front *next;       /* heap's list, set once; then its home's, under the registry */
-    struct ph_home *home;        /* where it goes when its heap is gone; registry, owner to set */
+    struct ph_front *next;       /* heap's list, set once; then its home's, under homes */
+    struct ph_home *home;        /* homes: where it goes when its heap is gone; NULL without an owner */
     _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
     _Atomic uint64_t outward_free_calls, outward_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
@@ -121,6 +121,8 @@ typedef struct ph_front {
         *pieces; /* exec/pieces.h: code smaller than a page, cut from this front's runs; or NULL */
     uint64_t seen_collected_pages; /* purge_turn: what collected_pages was at the balance's last look */
     uint64_t seen_since_ms;        /* purge_turn: when it was first seen so */
+    /* Set once; PH_DEAD_HEAP_ID from destroy's first step on, which homes guards. */
+    _Atomic uint64_t heap_id;
 } ph_front;
 
 /* The bit of hot_pages that says that the hot run is live: its owner has it, and may give it back. */

@@ -31,15 +31,6 @@ void ph_heap_each(void (*fn)(pageheap *))
         fn(heap);
 }
 
-bool ph_heap_id_is_alive(uint64_t id)
-{
-    for (const pageheap *heap = registry.first; heap != NULL && id != 0; heap = heap->next) {
-        if (ph_load_relaxed(&heap->id) == id)
-            return true;
-    }
-    return false;
-}
-
 bool ph_heap_is_valid(const pageheap *heap)
 {
     return heap != NULL && ph_load_relaxed(&heap->id) != PH_DEAD_HEAP_ID;
@@ -133,6 +124,8 @@ static bool unlink_heap(pageheap *heap)
     if (is_found) {
         *link = heap->next;
         ph_store_relaxed(&heap->id, PH_DEAD_HEAP_ID);
+        ph_fronts_disown(
+            heap); /* under the registry: no child of a fork goes into a heap that is not there */
     }
     ph_registry_unlock();
     return is_found;
@@ -166,6 +159,7 @@ bool ph_heap_destroy(pageheap *heap)
 {
     if (!unlink_heap(heap))
         return false;
+    ph_fronts_await_pins(heap);
     for (PH_EACH_FRONT(front, heap))
         forget_pending(front);
     ph_pool_unmap_all(heap);

@@ -10,6 +10,7 @@
  *     a front         front.h    a thread's blocks and magazines; several only with fronts_lock held
  *     attributes.lock heap       flags of single runs
  *     lock            heap       regions and the pool of empty blocks
+ *     homes           threads.c  where fronts go whose heap is gone
  *     arena           meta.c     our own records
  *
  * grow_turn and purge_turn are turns, not locks on data: no allocation that existing blocks can serve, and
@@ -101,6 +102,7 @@ struct pageheap {
     ph_mutex fronts_lock;
     _Atomic(ph_front *) fronts; /* fronts_lock to push; never popped before destroy */
     _Atomic uint32_t front_count;
+    _Atomic uint32_t pins; /* threads that end and are not yet out: destroy waits; homes to add */
 
     ph_mutex grow_turn, purge_turn;
     uint64_t newest_region_serial; /* grow_turn */
@@ -169,8 +171,6 @@ bool ph_heap_is_valid(const pageheap *heap);
 void ph_heap_each(void (*fn)(pageheap *));
 void ph_registry_lock(void);
 void ph_registry_unlock(void);
-/* Hold the registry. */
-bool ph_heap_id_is_alive(uint64_t id);
 
 /* ---- pool.c: empty blocks (takes heap's lock) ------------------------------------------ */
 
@@ -221,8 +221,16 @@ static inline ph_front *ph_front_mine(pageheap *heap)
 
 void ph_special_front_init(pageheap *heap);
 
+/* The heap is being destroyed: no thread that ends leaves a front to it from now on (registry held).  Wait
+ * for those that are about to: nothing is held. */
+void ph_fronts_disown(pageheap *heap);
+void ph_fronts_await_pins(pageheap *heap);
 /* The front's heap is gone: it goes home.  Nothing is held. */
 void ph_front_dismiss(ph_front *front);
+
+/* For fork. */
+void ph_homes_lock(void);
+void ph_homes_unlock(void);
 
 /* After fork, in the child: fronts of threads that are no more become vacant. */
 void ph_fronts_after_fork(pageheap *heap);

@@ -7,6 +7,10 @@
  *
  * A front whose heap is gone stays with its thread, for the next heap that this one uses.  It must not become
  * another thread's: the hot path says that it is inside before it asks whose front this is.
+ *
+ * Threads and heaps may end at the same moment.  `homes` decides for each front which of the two was first: a
+ * thread that is takes a pin, for which destroy waits, and leaves the front to the heap; a destroy that is
+ * says so in the front's heap_id, and brings the front home, or to its end if there is nobody at home.
  */
 #include "heap/heap.h"
 
@@ -15,11 +19,16 @@
 
 #define TABLE_ENTRIES_MIN 16
 
-/* What a thread has for its next heaps.  A record of its own: one whose thread has ended unheard is lost, and
- * not a pointer into that thread's memory. */
+/* What a thread has for its next heaps.  A record of its own, which may outlive the thread: one whose thread
+ * has ended unheard is lost, and not a pointer into that thread's memory. */
 typedef struct ph_home {
-    ph_front *spares; /* registry */
+    ph_front *spares;     /* homes */
+    uint64_t away_fronts; /* homes: which have a heap, and come here when that is gone */
+    bool is_left;         /* homes: the thread is gone; the last one to come frees the record */
 } ph_home;
+
+/* Fronts' homes and what is in them, for a few words at a time.  Only fork and destroy hold another lock. */
+static ph_mutex homes;
 
 static ph_front nobodys_front = { .frees_for = (uintptr_t)&nobodys_front, /* no heap lies there */
                                   .allocs_for = (uintptr_t)&nobodys_front };
@@ -53,19 +62,52 @@ static ph_front *table_get(const ph_thread *table, uint64_t heap_id)
     return NULL;
 }
 
+void ph_homes_lock(void)
+{
+    ph_mutex_lock(&homes);
+}
+
+void ph_homes_unlock(void)
+{
+    ph_mutex_unlock(&homes);
+}
+
+/* ---- heaps end -------------------------------------------------------------------------- */
+
+void ph_fronts_disown(pageheap *heap)
+{
+    for (PH_EACH_FRONT(front, heap)) {
+        ph_mutex_lock(&homes);
+        ph_store_relaxed(&front->heap_id, PH_DEAD_HEAP_ID);
+        ph_mutex_unlock(&homes);
+    }
+}
+
+void ph_fronts_await_pins(pageheap *heap)
+{
+    for (unsigned round = 0; ph_load_acquire(&heap->pins) != 0; round++) /* pairs with unpin */
+        ph_wait_round(round);
+}
+
 void ph_front_dismiss(ph_front *front)
 {
     ph_front_close(front);
-    ph_registry_lock();
+    ph_mutex_lock(&homes);
     ph_home *home = front->home;
-    if (home != NULL) {
+    bool is_welcome = home != NULL && !home->is_left;
+    bool is_last = home != NULL && --home->away_fronts == 0 && home->is_left;
+    if (is_welcome) {
         front->next = home->spares;
         home->spares = front;
     }
-    ph_registry_unlock();
-    if (home == NULL)
+    ph_mutex_unlock(&homes);
+    if (!is_welcome)
         ph_meta_free(front, sizeof *front);
+    if (is_last)
+        ph_meta_free(home, sizeof *home);
 }
+
+/* ---- threads end ------------------------------------------------------------------------ */
 
 /* The thread ends: empty the magazines and leave the front to whoever comes. */
 static void leave_front(ph_front *front)
@@ -81,13 +123,24 @@ static void leave_front(ph_front *front)
     ph_mutex_unlock(&front->lock);
 }
 
-/* Who destroys their heaps frees them (registry held). */
-static void let_go_of_homes(ph_thread *table)
+/* The front is its heap's alone from now on, and the heap stays until it is unpinned.  False: the heap is
+ * being destroyed, or gone. */
+static bool pin(ph_front *front, uint64_t heap_id)
 {
-    for (uint64_t slot = 0; slot <= table->mask; slot++) {
-        if (table->entries[slot].front != NULL)
-            table->entries[slot].front->home = NULL;
+    ph_mutex_lock(&homes);
+    bool is_alive = ph_load_relaxed(&front->heap_id) == heap_id;
+    if (is_alive) {
+        front->home->away_fronts--;
+        front->home = NULL;
+        ph_fetch_add_relaxed(&front->heap->pins, 1);
     }
+    ph_mutex_unlock(&homes);
+    return is_alive;
+}
+
+static void unpin(pageheap *heap)
+{
+    ph_fetch_sub_release(&heap->pins, 1); /* pairs with the acquire in ph_fronts_await_pins */
 }
 
 static void free_spare_fronts(ph_front *spare)
@@ -98,14 +151,24 @@ static void free_spare_fronts(ph_front *spare)
     }
 }
 
-static uint64_t count_alive(const ph_thread *table)
+/* Nobody comes home any more but to be freed. */
+static void leave_home(ph_home *home)
 {
-    uint64_t count = 0;
-    ph_registry_lock();
-    for (uint64_t slot = 0; table != NULL && slot <= table->mask; slot++)
-        count += ph_heap_id_is_alive(table->entries[slot].heap_id);
-    ph_registry_unlock();
-    return count;
+    ph_mutex_lock(&homes);
+    ph_front *spares = home->spares;
+    bool is_last = home->away_fronts == 0;
+    home->is_left = true;
+    ph_mutex_unlock(&homes);
+    free_spare_fronts(spares);
+    if (is_last)
+        ph_meta_free(home, sizeof *home);
+}
+
+/* True if the entry's heap is alive, or was a moment ago.  Its front may serve another one since; the record
+ * is this thread's, whosever heap it is for. */
+static bool is_current(const ph_thread_entry *entry)
+{
+    return entry->heap_id != 0 && ph_load_relaxed(&entry->front->heap_id) == entry->heap_id;
 }
 
 static void leave_fronts(void *value)
@@ -113,18 +176,40 @@ static void leave_fronts(void *value)
     ph_thread *table = value;
     thread_table = NULL; /* a later destructor that allocates begins anew */
     ph_thread_last = (ph_thread_entry){ 0, &nobodys_front };
-    ph_registry_lock(); /* no heap is destroyed meanwhile */
     /* All of them first: a front that served two heaps stands there twice, and once left it is another's. */
-    let_go_of_homes(table);
     for (uint64_t slot = 0; slot <= table->mask; slot++) {
-        if (ph_heap_id_is_alive(table->entries[slot].heap_id))
-            leave_front(table->entries[slot].front);
+        if (!is_current(&table->entries[slot]))
+            table->entries[slot].front = NULL;
     }
-    ph_front *spare = table->home->spares;
-    ph_registry_unlock();
-    free_spare_fronts(spare);
-    ph_meta_free(table->home, sizeof *table->home);
+    for (uint64_t slot = 0; slot <= table->mask; slot++) {
+        ph_front *front = table->entries[slot].front;
+        if (front == NULL || !pin(front, table->entries[slot].heap_id))
+            continue;
+        pageheap *heap = front->heap;
+        leave_front(front);
+        unpin(heap);
+    }
+    leave_home(table->home);
     ph_meta_free(table, table_bytes(table->mask + 1));
+}
+
+/* ---- a thread's table ------------------------------------------------------------------- */
+
+static uint64_t count_current(const ph_thread *table)
+{
+    uint64_t count = 0;
+    for (uint64_t slot = 0; table != NULL && slot <= table->mask; slot++)
+        count += is_current(&table->entries[slot]);
+    return count;
+}
+
+static ph_front *take_spares(ph_home *home)
+{
+    ph_mutex_lock(&homes);
+    ph_front *spares = home->spares;
+    home->spares = NULL;
+    ph_mutex_unlock(&homes);
+    return spares;
 }
 
 /* A table with room for one more entry; entries of heaps that are gone are left out. */
@@ -134,8 +219,8 @@ static ph_thread *table_with_room(void)
     if (old != NULL && (old->count + 1) * 2 <= old->mask + 1)
         return old;
     uint64_t entries = TABLE_ENTRIES_MIN;
-    uint64_t alive = count_alive(old);
-    while (entries < (alive + 1) * 4)
+    uint64_t current = count_current(old);
+    while (entries < (current + 1) * 4)
         entries *= 2;
     ph_thread *table = ph_meta_alloc(table_bytes(entries));
     ph_home *home = old != NULL ? old->home : ph_meta_alloc(sizeof *home);
@@ -148,18 +233,11 @@ static ph_thread *table_with_room(void)
     }
     table->mask = entries - 1;
     table->home = home;
-    ph_registry_lock();
-    if (old != NULL)
-        let_go_of_homes(old); /* those that are left out may not be home yet */
+    ph_front *spares = take_spares(home); /* first: of these no entry is current */
     for (uint64_t slot = 0; old != NULL && slot <= old->mask; slot++) {
-        if (!ph_heap_id_is_alive(old->entries[slot].heap_id))
-            continue;
-        old->entries[slot].front->home = home;
-        table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
+        if (is_current(&old->entries[slot]))
+            table_put(table, old->entries[slot].heap_id, old->entries[slot].front);
     }
-    ph_front *spares = home->spares;
-    home->spares = NULL;
-    ph_registry_unlock();
     ph_thread_last = (ph_thread_entry){ 0, &nobodys_front }; /* it may be one of those */
     free_spare_fronts(spares);
     thread_table = table;
@@ -169,7 +247,7 @@ static ph_thread *table_with_room(void)
 }
 
 /* With fronts_lock held: a front without an owner becomes ours. */
-static ph_front *adopt(pageheap *heap, ph_home *home)
+static ph_front *adopt(pageheap *heap)
 {
     for (PH_EACH_FRONT(front, heap)) {
         if (ph_load_relaxed(&front->has_owner) != 0)
@@ -177,7 +255,6 @@ static ph_front *adopt(pageheap *heap, ph_home *home)
         ph_mutex_lock(&front->lock);
         ph_store_relaxed(&front->has_owner, 1);
         ph_mutex_unlock(&front->lock);
-        front->home = home;
         return front;
     }
     return NULL;
@@ -186,11 +263,11 @@ static ph_front *adopt(pageheap *heap, ph_home *home)
 /* All zero: one that the thread has left, or a new record. */
 static ph_front *front_from_home(ph_home *home)
 {
-    ph_registry_lock();
+    ph_mutex_lock(&homes);
     ph_front *front = home->spares;
     if (front != NULL)
         home->spares = front->next;
-    ph_registry_unlock();
+    ph_mutex_unlock(&homes);
     if (front == NULL)
         return ph_meta_alloc(sizeof *front);
     ph_os_clear(front, sizeof *front);
@@ -200,6 +277,7 @@ static ph_front *front_from_home(ph_home *home)
 static void front_init(ph_front *front, pageheap *heap)
 {
     front->heap = heap;
+    ph_store_relaxed(&front->heap_id, ph_load_relaxed(&heap->id));
     front->page_log2 = heap->page_log2;
     front->block_pages = heap->block_pages;
     front->mixed_is_clean = heap->backing->mixed_is_clean;
@@ -219,7 +297,7 @@ static void front_init(ph_front *front, pageheap *heap)
 static ph_front *front_for_thread(pageheap *heap, ph_home *home)
 {
     ph_mutex_lock(&heap->fronts_lock);
-    ph_front *front = adopt(heap, home);
+    ph_front *front = adopt(heap);
     ph_mutex_unlock(&heap->fronts_lock);
     if (front != NULL)
         return front;
@@ -227,7 +305,6 @@ static ph_front *front_for_thread(pageheap *heap, ph_home *home)
     if (front == NULL)
         return NULL;
     front_init(front, heap);
-    front->home = home;
     ph_store_relaxed(&front->has_owner, 1);
     ph_mutex_lock(&heap->fronts_lock);
     front->next = ph_load_relaxed(&heap->fronts);
@@ -236,6 +313,14 @@ static ph_front *front_for_thread(pageheap *heap, ph_home *home)
     ph_fetch_add_relaxed(&heap->front_count, 1);
     ph_fetch_add_relaxed(&heap->metadata_bytes, sizeof *front);
     return front;
+}
+
+static void set_home(ph_front *front, ph_home *home)
+{
+    ph_mutex_lock(&homes);
+    front->home = home;
+    home->away_fronts++;
+    ph_mutex_unlock(&homes);
 }
 
 ph_front *ph_front_mine_slow(pageheap *heap)
@@ -250,8 +335,10 @@ ph_front *ph_front_mine_slow(pageheap *heap)
     if (table == NULL)
         return NULL;
     front = front_for_thread(heap, table->home);
-    if (front != NULL)
-        table_put(table, id, front);
+    if (front == NULL)
+        return NULL;
+    set_home(front, table->home);
+    table_put(table, id, front);
     return front;
 }
 
@@ -259,6 +346,7 @@ void ph_fronts_after_fork(pageheap *heap)
 {
     const ph_front *mine = table_get(thread_table, ph_load_relaxed(&heap->id));
     ph_pool_after_fork(heap);
+    ph_store_relaxed(&heap->pins, 0); /* whose threads are no more */
     for (PH_EACH_FRONT(front, heap)) {
         ph_store_relaxed(&front->has_owner, front == mine);
         front->apart = (ph_apart){ .region_serial = 0 };

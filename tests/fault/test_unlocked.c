@@ -37,9 +37,11 @@ static void require_no_lock(enum fake_call call)
     calls_seen++;
     if (call == FAKE_BARRIER)
         return;
-    /* These two cannot be tried: held by this thread they would never come free, and the alarm rings. */
+    /* These cannot be tried: held by this thread they would never come free, and the alarm rings. */
     ph_registry_lock();
     ph_registry_unlock();
+    ph_homes_lock();
+    ph_homes_unlock();
     ph_meta_lock();
     ph_meta_unlock();
     if (s.heap == NULL)

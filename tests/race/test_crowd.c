@@ -5,6 +5,7 @@
 
 #include "crew.h"
 #include "heap/heap.h"
+#include "map/meta.h"
 
 #define THREADS 64u
 #define STEPS   (20000u / CREW_SHARE)
@@ -174,12 +175,13 @@ static void fronts_that_are_taken_over_do_not_pile_up(void **state)
 }
 
 /* A thread uses a heap, then others until its table is made anew, and ends, all while the first heap is being
- * destroyed: its front of that heap must not go to a home that is no more. */
+ * destroyed: its front of that heap must not go to a home that is no more, and the home goes with it. */
 #define MORE_HEAPS 12u
+#define HOME_BYTES PH_LINE_BYTES /* the arena's smallest record */
 
 static struct {
     pageheap *first, *more[MORE_HEAPS];
-    ph_front *front;
+    struct ph_home *home;
     int (*real_unmap)(void *base, size_t bytes);
     atomic_uint step; /* 1: the heap is used; 2: its end has begun; 3: the thread has ended */
 } farewell;
@@ -201,7 +203,7 @@ static int unmap_slowly(void *base, size_t bytes)
 static void *use_many_and_end(void *of)
 {
     (void)use_and_end(&farewell.first);
-    farewell.front = ph_front_mine(farewell.first);
+    farewell.home = ph_front_mine(farewell.first)->home;
     atomic_store(&farewell.step, 1);
     farewell_await(2);
     for (unsigned i = 0; i < MORE_HEAPS; i++)
@@ -213,6 +215,15 @@ static void *destroy_first(void *of)
 {
     EXPECT(pageheap_destroy(farewell.first) == 0);
     return of;
+}
+
+/* The record that was freed last is the next one to be had. */
+static bool home_is_freed(void)
+{
+    void *record = ph_meta_alloc(HOME_BYTES);
+    bool is_it = record == farewell.home;
+    ph_meta_free(record, HOME_BYTES);
+    return is_it;
 }
 
 static void a_thread_ends_while_its_heap_does(void **state)
@@ -227,9 +238,10 @@ static void a_thread_ends_while_its_heap_does(void **state)
     ph_os.unmap = unmap_slowly;
     assert_int_equal(pthread_create(&destroyer, NULL, destroy_first, NULL), 0);
     assert_int_equal(pthread_join(user, NULL), 0);
-    assert_null(farewell.front->home);
+    assert_false(home_is_freed());
     atomic_store(&farewell.step, 3);
     assert_int_equal(pthread_join(destroyer, NULL), 0);
+    assert_true(home_is_freed());
     ph_os.unmap = farewell.real_unmap;
     for (unsigned i = 0; i < MORE_HEAPS; i++)
         crew_end(farewell.more[i]);
