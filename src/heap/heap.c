@@ -25,6 +25,11 @@ void ph_registry_unlock(void)
     ph_mutex_unlock(&registry.lock);
 }
 
+pageheap *ph_heap_first(void)
+{
+    return registry.first;
+}
+
 void ph_heap_each(void (*fn)(pageheap *))
 {
     for (pageheap *heap = registry.first; heap != NULL; heap = heap->next)

@@ -167,7 +167,8 @@ bool ph_heap_destroy(pageheap *heap);
 /* There is such an executable heap. */
 bool ph_heap_is_pages_of(const struct pageheap_exec *exec);
 bool ph_heap_is_valid(const pageheap *heap);
-/* Call fn for every heap.  Hold the registry. */
+/* All heaps, by `next`; call fn for every one.  Hold the registry. */
+pageheap *ph_heap_first(void);
 void ph_heap_each(void (*fn)(pageheap *));
 void ph_registry_lock(void);
 void ph_registry_unlock(void);

@@ -13,6 +13,7 @@
 
 #include "child.h"
 #include "crew.h"
+#include "heap/heap.h"
 #include "map/meta.h"
 
 #define BUSY_THREADS  4
@@ -272,9 +273,76 @@ static void fork_waits_for_the_records(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* ---- fork waits, and nobody with it ---------------------------------------------------- */
+
+static struct {
+    pageheap *heap;
+    atomic_bool has_begun;
+} newcomer;
+
+static void *begin(void *of)
+{
+    EXPECT(pageheap_alloc(newcomer.heap, 1, 0) != NULL);
+    atomic_store(&newcomer.has_begun, true);
+    return of;
+}
+
+static void *fork_once(void *of)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    EXPECT(child > 0 && wait_for_child(child) == 0);
+    return of;
+}
+
+/* A thread has a turn of a heap, for a slow system call; fork waits for it; another thread allocates for the
+ * first time, in a heap of which fork took the turns first if it took them one by one. */
+static void begin_while_fork_waits(bool is_growing)
+{
+    pthread_t forks, begins;
+    pageheap *heap = pageheap_create(NULL);
+    newcomer.heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    assert_non_null(newcomer.heap);
+    atomic_store(&newcomer.has_begun, false);
+    atomic_store(&crew_wrongs, 0);
+    ph_mutex *turn = is_growing ? &heap->grow_turn : &heap->purge_turn;
+    ph_mutex_lock(turn);
+    assert_int_equal(pthread_create(&forks, NULL, fork_once, NULL), 0);
+    for (unsigned round = 0; ph_load_relaxed(&turn->state) != 2; round++) /* somebody sleeps there */
+        crew_wait(round);
+    assert_int_equal(pthread_create(&begins, NULL, begin, NULL), 0);
+    uint64_t until_ms = crew_now_ms() + CHILD_SECONDS * 1000;
+    for (unsigned round = 0; !atomic_load(&newcomer.has_begun) && crew_now_ms() < until_ms; round++)
+        crew_wait(round);
+    bool has_begun = atomic_load(&newcomer.has_begun);
+    ph_mutex_unlock(turn);
+    pthread_join(begins, NULL);
+    pthread_join(forks, NULL);
+    assert_true(has_begun);
+    assert_int_equal(pageheap_destroy(heap), 0);
+    assert_int_equal(pageheap_destroy(newcomer.heap), 0);
+    assert_int_equal(atomic_load(&crew_wrongs), 0);
+}
+
+static void fork_waits_for_a_purge_alone(void **state)
+{
+    (void)state;
+    begin_while_fork_waits(false);
+}
+
+static void fork_waits_for_growth_alone(void **state)
+{
+    (void)state;
+    begin_while_fork_waits(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fork_waits_for_a_purge_alone),
+        cmocka_unit_test(fork_waits_for_growth_alone),
         cmocka_unit_test(fork_waits_for_the_records),
         cmocka_unit_test(children_go_on),
     };
