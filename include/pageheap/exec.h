@@ -79,7 +79,8 @@ PAGEHEAP_API int pageheap_exec_probe(uint32_t flags, pageheap_exec_caps *ret_cap
  *   DENY     The child cannot write the parent's code: it has no rw view.  It runs what is there, and sees
  *            what the parent writes there later; whatever would change the heap is refused with EACCES.
  *   PRIVATE  The child has its own copy at the same addresses, and goes on with it independently.  If there
- *            is no memory for the copy, the child is as under DENY.  Code that another thread is writing
+ *            is no memory for the copy, or something that ran first in the child (pthread_atfork) has mapped
+ *            its own where the rw view was, the child is as under DENY.  Code that another thread is writing
  *            during the fork may be copied half written.
  *   SHARE    The child has both views of the same memory: it may write live spans, and parent and child see
  *            what the other writes.  It may not alloc, free or trim, because the parent would not know:

@@ -76,14 +76,16 @@ struct pageheap_exec {
     _Atomic(struct ph_slab *) *slabs;     /* by place; map_turn to set */
     _Atomic uint64_t *written, *executed; /* a bit a page; any thread that holds the span */
     _Atomic uint64_t *mapped;             /* a bit a block; map_turn to change, read by anyone */
-    uint16_t *writers;                    /* _FLIP: a count a page; write_turn */
+    uint64_t *lost;    /* a bit a block: its rw addresses are another's; fork.c alone sets */
+    uint16_t *writers; /* _FLIP: a count a page; write_turn */
 
     uint64_t carved_bytes; /* of the reservation, given to the heap as regions; grow_turn */
     ph_mutex map_turn, write_turn;
     _Atomic uint32_t writers_inside; /* our own writes under way, which a seal waits for */
     _Atomic uint64_t mapped_blocks;  /* map_turn to change */
     _Atomic uint64_t slab_count, barriers;
-    int memory_file; /* _PRIVATE; replaced in the child of fork */
+    uint64_t lost_blocks; /* with lost */
+    int memory_file;      /* _PRIVATE; replaced in the child of fork */
     struct {
         uintptr_t rx, rw; /* copies for the child, while a fork is under way */
         size_t bytes;
@@ -149,6 +151,8 @@ static inline size_t ph_code_page(const pageheap_exec *exec, uintptr_t rx)
  * more. Sets rx_base, rw_delta and reserved_bytes.  0 or a negative errno. */
 int ph_code_reserve(pageheap_exec *exec, uintptr_t near, uint64_t reach_bytes, uint64_t bytes);
 void ph_code_unreserve(pageheap_exec *exec);
+/* Where the block's rw view was lies something that is not the heap's, and stays. */
+void ph_code_lose_rw(pageheap_exec *exec, uintptr_t rx);
 
 /* ---- blocks.c ----------------------------------------------------------------------------- */
 

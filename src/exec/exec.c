@@ -75,7 +75,7 @@ static int make_tables(pageheap_exec *exec)
     size_t page_bits = words_for(pages);
     size_t block_bits = words_for(exec->reserved_bytes >> PH_BLOCK_LOG2);
     size_t writers_bytes = exec->backend == PAGEHEAP_EXEC_FLIP ? (size_t)pages * sizeof exec->writers[0] : 0;
-    size_t bytes = slabs_bytes + 2 * page_bits + block_bits + writers_bytes;
+    size_t bytes = slabs_bytes + 2 * page_bits + 2 * block_bits + writers_bytes;
     exec->tables_bytes = ph_align_up(bytes, ph_os_facts_now.page_bytes);
     int error = ph_os.map(exec->tables_bytes, &exec->tables);
     if (error != 0)
@@ -85,6 +85,7 @@ static int make_tables(pageheap_exec *exec)
     exec->written = (void *)(next += slabs_bytes);
     exec->executed = (void *)(next += page_bits);
     exec->mapped = (void *)(next += page_bits);
+    exec->lost = (void *)(next += block_bits);
     exec->writers = (void *)(next + block_bits);
     return 0;
 }
@@ -169,8 +170,8 @@ void ph_code_destroy(pageheap_exec *exec)
     tell_unmapped(exec);
     ph_pieces_end(exec);
     (void)ph_heap_destroy(exec->heap);
-    (void)ph_os.unmap(exec->tables, exec->tables_bytes);
     ph_code_unreserve(exec);
+    (void)ph_os.unmap(exec->tables, exec->tables_bytes);
     if (exec->memory_file >= 0)
         (void)ph_code_os.file_close(exec->memory_file);
     ph_meta_free(exec, sizeof *exec);

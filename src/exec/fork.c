@@ -5,8 +5,8 @@
  * view and, under SHARE alone, the other.
  *
  * PRIVATE: before the fork, with every lock of the heap held, all blocks are copied to pairs elsewhere.  The
- * child moves these into the place of the parent's; the parent unmaps them.  So the child never waits for the
- * parent, nor the parent for the child.
+ * child puts these in the place of the parent's; both unmap them where they were made.  So the child never
+ * waits for the parent, nor the parent for the child.
  */
 #include "exec/code.h"
 
@@ -80,24 +80,27 @@ static void drop_copies(pageheap_exec *exec)
     exec->copy.bytes = 0;
 }
 
-/* A block's rw view was kept from the child: nothing else may come to lie there. */
+/* A block's rw view was kept from the child: nothing else may come to lie there.  Something may lie there
+ * already: other libraries' handlers of fork have run before this one, and may have begun threads. */
 static void hide_rw(pageheap_exec *exec)
 {
     uintptr_t end = exec->rx_base + exec->reserved_bytes;
     uintptr_t rx = next_mapped(exec, exec->rx_base);
-    for (; rx < end; rx = next_mapped(exec, rx + PH_BLOCK_BYTES))
-        (void)ph_code_note(exec, ph_code_os.hide(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+    for (; rx < end; rx = next_mapped(exec, rx + PH_BLOCK_BYTES)) {
+        if (ph_code_note(exec, ph_code_os.reserve_at(ph_code_rw(exec, rx), PH_BLOCK_BYTES)) != 0)
+            ph_code_lose_rw(exec, rx);
+    }
 }
 
-/* In the child: its own pairs take the place of the parent's.  False if one could not be moved. */
+/* In the child: its own pairs take the place of the parent's.  False if one could not. */
 static bool adopt_copies(pageheap_exec *exec)
 {
     uintptr_t rx = next_mapped(exec, exec->rx_base);
-    bool is_done = exec->copy.is_whole;
+    bool is_done = exec->copy.is_whole && exec->lost_blocks == 0;
     for (size_t at = 0; at < exec->copy.bytes && is_done; at += PH_BLOCK_BYTES) {
-        void *own_rw = (void *)(exec->copy.rw + at);
-        is_done = ph_code_os.move((void *)(exec->copy.rx + at), (void *)rx, PH_BLOCK_BYTES) == 0 &&
-                  ph_code_os.move(own_rw, ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0 &&
+        void *own_rx = (void *)(exec->copy.rx + at), *own_rw = (void *)(exec->copy.rw + at);
+        is_done = ph_code_os.duplicate(own_rx, (void *)rx, PH_BLOCK_BYTES) == 0 &&
+                  ph_code_os.duplicate(own_rw, ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0 &&
                   ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0;
         rx = next_mapped(exec, rx + PH_BLOCK_BYTES);
     }

@@ -113,9 +113,27 @@ int ph_code_reserve(pageheap_exec *exec, uintptr_t near, uint64_t reach_bytes, u
     return error;
 }
 
+void ph_code_lose_rw(pageheap_exec *exec, uintptr_t rx)
+{
+    size_t block = (rx - exec->rx_base) >> PH_BLOCK_LOG2;
+    exec->lost[block / 64] |= UINT64_C(1) << (block % 64);
+    exec->lost_blocks++;
+}
+
+static void unmap_what_is_left(pageheap_exec *exec, uintptr_t rw_base)
+{
+    for (size_t block = 0; block < exec->reserved_bytes >> PH_BLOCK_LOG2; block++) {
+        if (((exec->lost[block / 64] >> (block % 64)) & 1) == 0)
+            (void)ph_os.unmap((void *)(rw_base + (block << PH_BLOCK_LOG2)), PH_BLOCK_BYTES);
+    }
+}
+
 void ph_code_unreserve(pageheap_exec *exec)
 {
+    uintptr_t rw_base = exec->rx_base + exec->rw_delta;
     (void)ph_os.unmap((void *)exec->rx_base, exec->reserved_bytes);
-    if (ph_code_backend(exec)->has_rw)
-        (void)ph_os.unmap((void *)(exec->rx_base + exec->rw_delta), exec->reserved_bytes);
+    if (exec->lost_blocks != 0)
+        unmap_what_is_left(exec, rw_base);
+    else if (ph_code_backend(exec)->has_rw)
+        (void)ph_os.unmap((void *)rw_base, exec->reserved_bytes);
 }

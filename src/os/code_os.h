@@ -31,7 +31,6 @@ typedef struct ph_code_os_calls {
     int (*map_shared)(void *base, size_t bytes, enum ph_access access);
     int (*map_private)(void *base, size_t bytes, enum ph_access access);
     int (*duplicate)(void *from, void *to, size_t bytes); /* shared memory: a second view, as the first */
-    int (*move)(void *from, void *to, size_t bytes);      /* a view to another place */
     int (*protect)(void *base, size_t bytes, enum ph_access access);
     int (*remove)(void *writable, size_t bytes);      /* shared memory goes back; reads zero in all views */
     int (*keep_from_child)(void *base, size_t bytes); /* not in the child of fork */

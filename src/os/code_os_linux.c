@@ -131,11 +131,6 @@ static int linux_duplicate(void *from, void *to, size_t bytes)
     PH_RETURN_RESULT(mremap(from, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
 }
 
-static int linux_move(void *from, void *to, size_t bytes)
-{
-    PH_RETURN_RESULT(mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED);
-}
-
 static int linux_protect(void *base, size_t bytes, enum ph_access access)
 {
     PH_RETURN_RESULT(mprotect(base, bytes, protection_of(access)) == 0);
@@ -203,7 +198,6 @@ ph_code_os_calls ph_code_os = {
     .map_shared = linux_map_shared,
     .map_private = linux_map_private,
     .duplicate = linux_duplicate,
-    .move = linux_move,
     .protect = linux_protect,
     .remove = linux_remove,
     .keep_from_child = linux_keep_from_child,

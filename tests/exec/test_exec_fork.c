@@ -4,6 +4,8 @@
  * A hundred forks of each kind, a thousand with PAGEHEAP_TEST_LONG.  Parent and child speak through two
  * pipes, one byte a step, so that each sees what the other has done.
  */
+#include <pthread.h>
+
 #include "exec_test.h"
 
 #define SPANS 96
@@ -297,6 +299,61 @@ static void private_copies(void **state)
     }
 }
 
+/* ---- another library's handler of fork comes first --------------------------------------- */
+
+#define SQUAT_BYTE 0x5a
+
+static char *squat_at; /* where the handler maps a page of its own in the child; NULL: nowhere */
+
+static void squat(void)
+{
+    if (squat_at == NULL)
+        return;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    if (mmap(squat_at, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) != squat_at)
+        _exit(30);
+    memset(squat_at, SQUAT_BYTE, PAGE);
+}
+
+static bool squatter_is_well(void)
+{
+    bool is_well = true;
+    for (size_t i = 0; i < PAGE; i++)
+        is_well = is_well && squat_at[i] == SQUAT_BYTE;
+    return is_well;
+}
+
+static void beside_a_squatter(scene *s)
+{
+    pageheap_exec_span found;
+    REQUIRE(squatter_is_well());
+    REQUIRE(all_run(s, 0));
+    require_no_changes(s);
+    REQUIRE(pageheap_exec_find(s->heap, s->spans[0].rx, &found) == 0 && found.rw == NULL);
+    REQUIRE(pageheap_exec_destroy(s->heap) == 0);
+    REQUIRE(squatter_is_well());
+    errno = 0; /* and the other blocks' addresses are free */
+    REQUIRE(msync(squat_at + 2 * BLOCK, PAGE, MS_ASYNC) != 0 && errno == ENOMEM);
+}
+
+static void what_lies_there_stays(void **state)
+{
+    (void)state;
+    EXEC_FOR_BACKENDS(backend, PAGEHEAP_EXEC_ANON)
+    {
+        for (uint32_t policy = PAGEHEAP_EXEC_FORK_DENY; policy <= PAGEHEAP_EXEC_FORK_PRIVATE; policy++) {
+            scene s;
+            scene_begin(&s, backend, policy);
+            char *rw = s.spans[50].rw;
+            squat_at = rw - (uintptr_t)rw % PAGE;
+            play(&s, beside_a_squatter, NULL);
+            squat_at = NULL;
+            assert_int_equal(rewrite_all(&s, 0), 0);
+            scene_end(&s);
+        }
+    }
+}
+
 /* ---- SHARE ----------------------------------------------------------------------------- */
 
 static void shared_child(scene *s)
@@ -388,9 +445,12 @@ static void copies_cost_little(void **state)
 
 int main(void)
 {
+    if (pthread_atfork(NULL, NULL, squat) != 0) /* before the first heap registers the library's own */
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deny),
         cmocka_unit_test(private_copies),
+        cmocka_unit_test(what_lies_there_stays),
         cmocka_unit_test(share),
         cmocka_unit_test(copies_cost_little),
     };

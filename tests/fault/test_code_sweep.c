@@ -69,7 +69,6 @@ FAILING(real_code, file_map, (int file, void *base, size_t bytes, enum ph_access
 FAILING(real_code, map_shared, (void *base, size_t bytes, enum ph_access access), (base, bytes, access))
 FAILING(real_code, map_private, (void *base, size_t bytes, enum ph_access access), (base, bytes, access))
 FAILING(real_code, duplicate, (void *from, void *to, size_t bytes), (from, to, bytes))
-FAILING(real_code, move, (void *from, void *to, size_t bytes), (from, to, bytes))
 FAILING(real_code, protect, (void *base, size_t bytes, enum ph_access access), (base, bytes, access))
 FAILING(real_code, remove, (void *writable, size_t bytes), (writable, bytes))
 FAILING(real_code, keep_from_child, (void *base, size_t bytes), (base, bytes))
@@ -107,7 +106,6 @@ static void install(void)
         .map_shared = failing_map_shared,
         .map_private = failing_map_private,
         .duplicate = failing_duplicate,
-        .move = failing_move,
         .protect = failing_protect,
         .remove = failing_remove,
         .keep_from_child = failing_keep_from_child,
