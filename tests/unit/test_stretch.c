@@ -348,8 +348,8 @@ static void threads_in_turn_use_the_same_memory(void **state)
         assert_int_equal(pthread_join(threads[t], NULL), 0);
     pthread_barrier_destroy(&turn);
     assert_int_equal(pageheap_get_stats(heap, &stats), 0);
-    /* ThreadSanitizer's shadow memory is touched for ours: its page faults look like those of the heap. */
-    uint64_t most_bytes = TURNS * (uint64_t)TURN_BYTES / (PH_HAS_TSAN ? 1 : 4);
+    /* Sanitizers' shadow memory is touched for ours: its page faults look like those of the heap. */
+    uint64_t most_bytes = TURNS * (uint64_t)TURN_BYTES / (PH_HAS_TSAN || PH_HAS_ASAN ? 1 : 4);
     assert_in_range(stats.given_back_bytes, 0, most_bytes);
     assert_int_equal(pageheap_destroy(heap), 0);
 }
