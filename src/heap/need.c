@@ -47,13 +47,19 @@ static uintptr_t live_from(ph_front *front, ph_front *own, unsigned pages, unsig
     return run;
 }
 
+/* *ret_sent: how often this thread itself has sent for a block. */
 static uintptr_t live_from_any(pageheap *heap, ph_front *own, unsigned pages, unsigned align_pages,
-                               const char *label)
+                               const char *label, unsigned *ret_sent)
 {
+    bool is_supplied = true;
+    unsigned sent = 0;
     gather(heap);
     uintptr_t run = live_from(own, own, pages, align_pages, label);
-    for (unsigned round = 0; run == 0 && round < 2 && ph_run_supply(heap, own, heap->block_pages); round++)
+    for (; run == 0 && is_supplied && sent < 2; sent++) {
+        is_supplied = ph_run_supply(heap, own, heap->block_pages);
         run = live_from(own, own, pages, align_pages, label);
+    }
+    *ret_sent = sent;
     for (PH_EACH_FRONT(front, heap)) {
         if (run != 0)
             break;
@@ -67,10 +73,11 @@ uintptr_t ph_need_run(pageheap *heap, ph_front *own, unsigned pages, unsigned al
 {
     uintptr_t run = 0;
     for (unsigned round = 0; run == 0 && round < NEED_ROUNDS_MAX; round++) {
-        /* A block that was on its way from the pool to a front has not been seen in either. */
+        /* A block that was on its way to another thread's front has not been seen in either place. */
+        unsigned sent;
         uint64_t arrived = atomic_load(&heap->blocks_arrived);
-        run = live_from_any(heap, own, pages, align_pages, label);
-        if (run == 0 && atomic_load(&heap->blocks_sent_for) == arrived)
+        run = live_from_any(heap, own, pages, align_pages, label, &sent);
+        if (run == 0 && atomic_load(&heap->blocks_sent_for) == arrived + sent)
             break;
         if (run == 0)
             ph_wait_round(round);

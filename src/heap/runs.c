@@ -77,12 +77,11 @@ static bool fetch_block(pageheap *heap, ph_front *front)
 
 bool ph_run_supply(pageheap *heap, ph_front *front, unsigned pages)
 {
-    if (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages))
-        return true;
     atomic_fetch_add(&heap->blocks_sent_for, 1); /* pairs with ph_need_run, like the other */
-    bool is_fetched = fetch_block(heap, front);
+    bool is_supplied = (ph_load_relaxed(&heap->front_count) > 1 && inherit_block(heap, front, pages)) ||
+                       fetch_block(heap, front);
     atomic_fetch_add(&heap->blocks_arrived, 1);
-    return is_fetched;
+    return is_supplied;
 }
 
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label)

@@ -265,6 +265,28 @@ static void what_is_being_given_back_is_waited_for(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+static unsigned barriers;
+
+static int counting_barrier(void)
+{
+    barriers++;
+    return real_os.barrier();
+}
+
+/* Threads are stopped for a look at everything, and once more for each that may have missed something. */
+static void where_nothing_is_left_one_look_is_enough(void **state)
+{
+    (void)state;
+    static char *runs[2 * BLOCKS];
+    unsigned count = take_all(runs, 2 * BLOCKS, 512);
+    assert_in_range(count, BLOCKS, 2 * BLOCKS - 1);
+    barriers = 0;
+    ph_os.barrier = counting_barrier;
+    for (unsigned i = 0; i < 10; i++)
+        assert_null(pageheap_alloc(heap, 512, 0));
+    assert_in_range(barriers, ph_os_facts_now.has_barrier ? 10 : 0, 30);
+}
+
 static pthread_barrier_t at_the_door;
 
 static void *take_one(void *of)
@@ -327,6 +349,7 @@ int main(void)
         NEED_TEST(kept_runs_serve_other_lengths),
         NEED_TEST(the_last_aligned_hole_is_found),
         NEED_TEST(what_is_being_given_back_is_waited_for),
+        NEED_TEST(where_nothing_is_left_one_look_is_enough),
         NEED_TEST(blocks_in_the_hands_of_others_are_not_lost_at_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
