@@ -16,9 +16,13 @@
  */
 #include "heap/heap.h"
 
-/* Memory that may always stay: a small heap need not be tidy. */
-#define SLACK_PAGES 32
-#define SLACK_SHARE 64
+/* Memory that may stay beyond the share: a heap of less than a block need not be tidy.  Somewhat larger ones
+ * get less, so that with it, the share and our own records they are at most 1/20 above their program. */
+#define SLACK_PAGES     32
+#define SLACK_PAGES_MIN 4
+#define SLACK_SHARE     64
+#define WHOLE_SHARE     20
+#define RECORD_PAGES    18
 
 /* What was looked for in vain is not looked for again sooner. */
 #define PATIENCE_MS 10
@@ -90,9 +94,18 @@ static void sample(pageheap *heap, const ph_front *own)
 
 /* ---- the rule -------------------------------------------------------------------------- */
 
+static uint64_t slack_pages(const pageheap *heap, uint64_t peak_pages)
+{
+    uint64_t share = peak_pages / SLACK_SHARE + RECORD_PAGES, whole = peak_pages / WHOLE_SHARE;
+    if (peak_pages < heap->block_pages)
+        return SLACK_PAGES;
+    return whole < share + SLACK_PAGES_MIN ? SLACK_PAGES_MIN : ph_min_u64(whole - share, SLACK_PAGES);
+}
+
 static uint64_t allowed_pages(const pageheap *heap, const ph_sums *sums)
 {
-    uint64_t allowed = sums->peak_pages + sums->peak_pages / SLACK_SHARE + SLACK_PAGES;
+    uint64_t peak = sums->peak_pages;
+    uint64_t allowed = peak + peak / SLACK_SHARE + slack_pages(heap, peak);
     if (heap->retain_pages != UINT64_MAX)
         allowed = ph_min_u64(allowed, sums->live_pages + heap->retain_pages);
     return allowed;
