@@ -86,12 +86,12 @@ typedef struct ph_block {
         _Atomic(struct ph_block *) head; /* BODY: the run's first block */
     };
     ph_block_links dirty;                    /* PAGES: the owner's list of blocks with memory to give back */
-    _Atomic(struct ph_block *) pending_next; /* who set `pending`, then the owner */
+    _Atomic(struct ph_block *) pending_next; /* who set `pending`, then the owner: heap/remote.h */
     uint16_t unused_pages, longest_pages, clean_pages;
     uint16_t longest_first; /* where a longest hole begins */
     uint16_t bin_index;
     _Atomic uint8_t kind;
-    _Atomic uint8_t pending; /* 1 while on the owner's pending stack */
+    _Atomic uint8_t pending; /* 1 while on the owner's stack of such blocks, or nearly */
     uint32_t number : 27;    /* address / 2 MiB, for 48-bit addresses */
     uint32_t page_log2 : 5;
     _Atomic uint64_t used[PH_BLOCK_WORDS];

@@ -130,7 +130,7 @@ static void drain_front(ph_front *front, ph_front *own, uint64_t keep_pages)
 /* Only owners that are idle, or gone: one at work collects by itself, and would be stopped for nothing. */
 static bool is_left_uncollected(ph_front *front, uint64_t now_ms)
 {
-    if (ph_load_relaxed(&front->pending) == NULL)
+    if (ph_remote_is_empty(&front->pending))
         return false;
     if (ph_load_relaxed(&front->has_owner) == 0)
         return true;

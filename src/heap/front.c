@@ -106,7 +106,7 @@ uintptr_t ph_front_cut_aligned(ph_front *front, unsigned pages, unsigned align_p
 }
 
 /* A front keeps one empty block, so that a program at the edge of one does not bounce; more go to the pool.
- * A block on the pending stack stays: whoever hung it there may still be at it. */
+ * A block that is pending stays: whoever hung it up may still be at it. */
 static void settle_if_empty(ph_front *front, ph_block *block)
 {
     if (block->unused_pages != ph_block_pages(block))
@@ -171,10 +171,9 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
 {
     uint64_t pages = 0;
     for (unsigned w = 0; w < ph_block_words(block); w++) {
-        if (atomic_load(&block->remote[w]) == 0)
-            continue;
-        uint64_t freed = atomic_exchange(&block->remote[w], 0); /* pairs with the fetch_or in give_remote */
-        pages += collect_word(front, block, w, freed);
+        uint64_t freed = ph_remote_take(block, w);
+        if (freed != 0)
+            pages += collect_word(front, block, w, freed);
     }
     if (pages != 0) {
         ph_front_refile(front, block);
@@ -184,57 +183,30 @@ static uint64_t collect_block(ph_front *front, ph_block *block)
     return pages;
 }
 
-/* Sequentially consistent, as is the clearing of `pending` before it: see give_remote. */
-static bool has_remote_bits(const ph_block *block)
+static _Atomic(ph_block *) *stack_of(const ph_block *block)
 {
-    uint64_t any = 0;
-    for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
-        any |= atomic_load(&block->remote[w]);
-    return any != 0;
-}
-
-static void push_pending(ph_front *owner, ph_block *block)
-{
-    ph_block *top = ph_load_relaxed(&owner->pending);
-    do {
-        ph_store_relaxed(&block->pending_next, top);
-    } while (!ph_cas_weak_release(&owner->pending, &top, block)); /* pairs with collect's exchange */
+    ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with ph_front_attach */
+    return owner != NULL && owner != &owner->heap->special ? &owner->pending : NULL;
 }
 
 void ph_front_notify(ph_block *block)
 {
-    /* The same order as collect's: whoever clears `pending` looks at the bits afterwards. */
-    while (atomic_exchange(&block->pending, 1) == 0) {
-        ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with attach */
-        if (owner != NULL && owner != &owner->heap->special) {
-            push_pending(owner, block);
-            return;
-        }
-        /* Another thread's notice had it collected, and it has left its front since: nothing to tell, unless
-         * it has found a new owner and somebody kept quiet because of us. */
-        atomic_exchange(&block->pending, 0);
-        if (!has_remote_bits(block))
-            return;
-    }
+    ph_remote_notify(block, stack_of);
 }
 
 uint64_t ph_front_collect(ph_front *front)
 {
-    if (ph_load_relaxed(&front->pending) == NULL)
-        return 0;
     uint64_t pages = 0;
-    ph_block *block = ph_exchange_acq_rel(&front->pending, NULL); /* pairs with ph_front_notify */
-    while (block != NULL) {
-        ph_block *next = ph_load_relaxed(&block->pending_next);
-        /* Cleared before the bits are read: whoever sets one after that hangs the block up again. */
-        atomic_exchange(&block->pending, 0);
+    ph_block *next;
+    for (ph_block *block = ph_remote_pop_all(&front->pending); block != NULL; block = next) {
+        next = ph_remote_take_down(block);
         if (ph_load_relaxed(ph_owner_of(block)) == front)
             pages += collect_block(front, block);
-        else if (has_remote_bits(block))
+        else if (ph_remote_has_bits(block))
             ph_front_notify(block); /* the block has gone to another front since */
-        block = next;
     }
-    ph_bump_relaxed(&front->collected_pages, pages);
+    if (pages != 0)
+        ph_bump_relaxed(&front->collected_pages, pages);
     return pages;
 }
 

@@ -15,9 +15,9 @@
  * Frees by other threads
  *     The first one makes the front SHARED: from then on the mark of a run is cleared by a locked
  *     instruction by everybody, its own thread too, and that instruction alone decides who freed the run.
- *     The freeing thread sets the run's `remote` bit and hangs the block on the owner's `pending` stack; the
- *     owner collects when it next runs dry.  A front becomes private again (F6) when nobody has done this
- *     for a while and all fronts of the heap are held.
+ *     The freeing thread sets the run's `remote` bit and hangs the block on the owner's `pending` stack
+ *     (remote.h); the owner collects when it next runs dry.  A front becomes private again (F6) when nobody
+ *     has done this for a while and all fronts of the heap are held.
  *
  * The hot run
  *     Many runs are freed and asked for again at once.  One freed run therefore stands in `hot_run`, its mark
@@ -45,6 +45,7 @@
 #include "block/block.h"
 #include "heap/index.h"
 #include "heap/magazine.h"
+#include "heap/remote.h"
 #include "heap/stretch.h"
 #include "map/labels.h"
 #include "map/window.h"
@@ -90,7 +91,7 @@ typedef struct ph_front {
     struct pageheap *heap;       /* set once */
     struct ph_front *next;       /* heap's list, set once; then its home's, under homes */
     struct ph_home *home;        /* homes: where it goes when its heap is gone; NULL without an owner */
-    _Atomic(ph_block *) pending; /* stack of blocks with remote bits; any thread pushes, holder pops all */
+    _Atomic(ph_block *) pending; /* those with remote bits; any thread pushes, holder pops all */
     _Atomic uint64_t outward_free_calls, outward_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
@@ -240,7 +241,7 @@ void ph_front_rotate_dirty(ph_front *front, ph_block *block);
 /* Give empty blocks to the pool, all of them. */
 void ph_front_shed_empty(ph_front *front);
 
-/* Tell the owner of a block that one of its remote bits was set.  Needs nothing held. */
+/* Hang a block with remote bits up for its owner (R1).  Needs nothing held. */
 void ph_front_notify(ph_block *block);
 
 /* Put the block where its numbers say in the index and on the dirty list. */
@@ -272,6 +273,13 @@ static inline void ph_front_begin_labels(ph_front *front)
 {
     front->has_labels = true;
     ph_store_relaxed(&front->allocs_for, (uintptr_t)front + 1);
+}
+
+/* Another thread has freed a run of this front's.  Written once a while: all who free into it read it. */
+static inline void ph_front_note_freed_into(ph_front *owner)
+{
+    if (ph_load_relaxed(&owner->was_freed_into) == 0)
+        ph_store_relaxed(&owner->was_freed_into, 1);
 }
 
 /* Pages of the hot run if it is kept, or 0. */

@@ -152,12 +152,9 @@ static void free_fronts(pageheap *heap)
 /* Block records outlive the heap: they must not say that they hang on a stack that is gone. */
 static void forget_pending(ph_front *front)
 {
-    ph_block *block = ph_exchange_acq_rel(&front->pending, NULL); /* pairs with ph_front_notify */
-    while (block != NULL) {
-        ph_block *next = ph_load_relaxed(&block->pending_next);
-        ph_store_relaxed(&block->pending, 0);
-        block = next;
-    }
+    ph_block *block = ph_remote_pop_all(&front->pending);
+    while (block != NULL)
+        block = ph_remote_take_down(block);
 }
 
 bool ph_heap_destroy(pageheap *heap)

@@ -57,6 +57,8 @@ static int check_block(const pageheap *heap, const ph_block *block)
     const char *broken = ph_block_check(block);
     if (broken != NULL)
         return mismatch(broken, block->number, kind);
+    if (ph_remote_has_bits(block) && ph_load_relaxed(&block->pending) == 0)
+        return mismatch("R1: pending flag of a block with remote bits", 0, 1);
     if (kind == PH_BLOCK_EMPTY)
         return compare("empty block's unused pages", block->unused_pages, heap->block_pages);
     return compare("block's bin", block->bin_index, ph_index_bin_of(block));

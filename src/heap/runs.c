@@ -10,7 +10,7 @@
 static bool is_vacant_and_useful(const ph_front *front, unsigned pages)
 {
     return ph_load_relaxed(&front->has_owner) == 0 &&
-           (ph_load_relaxed(&front->pending) != NULL || ph_load_relaxed(&front->dirty_pages) >= pages);
+           (!ph_remote_is_empty(&front->pending) || ph_load_relaxed(&front->dirty_pages) >= pages);
 }
 
 /* A block from a front that its thread has left.  If foreign frees may be under way there, they will go
@@ -259,15 +259,11 @@ static int free_own(pageheap *heap, ph_front *front, ph_block *block, uintptr_t 
 /* The owner is to have this run back, whose mark we have cleared.  We are inside our own front (F6). */
 static void give_remote(ph_front *mine, ph_front *owner, ph_block *block, unsigned page, unsigned pages)
 {
-    /* Sequentially consistent, as is collect: either it sees the bit, or we see that it took the block
-     * off its stack. */
-    atomic_fetch_or(&block->remote[page / 64], UINT64_C(1) << (page % 64));
-    if (atomic_load(&block->pending) == 0)
+    if (ph_remote_set(block, page))
         ph_front_notify(block);
     ph_bump_relaxed(&mine->outward_free_calls, 1);
     ph_bump_relaxed(&mine->outward_free_pages, pages);
-    if (ph_load_relaxed(&owner->was_freed_into) == 0)
-        ph_store_relaxed(&owner->was_freed_into, 1);
+    ph_front_note_freed_into(owner);
 }
 
 static int free_foreign(ph_front *mine, ph_front *owner, ph_block *block, uintptr_t address, size_t pages,
