@@ -33,7 +33,7 @@ static void fill(pageheap *heap, pageheap_stats *stats)
     stats->threads = ph_load_relaxed(&heap->front_count);
     stats->revocations = ph_load_relaxed(&heap->revocations);
     add_calls(&heap->special, stats);
-    for (const ph_front *front = ph_load_acquire(&heap->fronts); front != NULL; front = front->next)
+    for (PH_EACH_FRONT(front, heap))
         add_calls(front, stats);
     /* Counted while threads go on: a free may be seen whose allocation is not. */
     uint64_t frees = stats->free_calls;

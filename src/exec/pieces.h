@@ -41,7 +41,7 @@ typedef struct ph_kept_piece {
  * top is behind the newest. */
 typedef struct ph_pieces {
     ph_slab *slabs;
-    _Atomic(ph_block *) pending; /* slabs with remote bits; any thread pushes */
+    _Atomic(ph_block *) pending; /* those with remote bits (heap/remote.h); any thread pushes */
     ph_kept_piece *tops[PH_KEPT_GRANULES_MAX + 1];
     ph_kept_piece kept[PH_KEPT_GRANULES_MAX + 1][1 + PH_KEPT_EACH + 1];
     ph_index index;
@@ -52,7 +52,17 @@ typedef struct ph_pieces {
 static inline ph_slab *ph_slab_at(const pageheap_exec *exec, uintptr_t rx)
 {
     ph_slab *slab = ph_load_acquire(&exec->slabs[(rx - exec->rx_base) >> exec->slab_log2]); /* C5 */
-    return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with open_slab */
+    return slab != NULL && ph_load_acquire(&slab->owner) != NULL ? slab : NULL; /* pairs with ph_slab_open */
+}
+
+static inline ph_slab *ph_slab_of(const ph_block *block)
+{
+    return (ph_slab *)(uintptr_t)block; /* its first member */
+}
+
+static inline uintptr_t ph_slab_address(const pageheap_exec *exec, const ph_slab *slab, unsigned granule)
+{
+    return slab->rx + ((uintptr_t)granule << exec->granule_log2);
 }
 
 /* The number of a granule in its slab, which begins at a multiple of its size. */
@@ -60,6 +70,32 @@ static inline unsigned ph_slab_granule(const pageheap_exec *exec, uintptr_t rx)
 {
     return (unsigned)(rx >> exec->granule_log2) % PH_SLAB_GRANULES;
 }
+
+/* ---- slabs.c ------------------------------------------------------------------------------ */
+
+/* A new slab for the calling thread's front.  Nothing is held.  0 or a public code. */
+int ph_slab_open(pageheap_exec *exec, ph_front *mine);
+
+/* Give a piece back whose mark is clear and that holds traps (front held).  Slabs that have no piece left go
+ * onto the caller's list *closed, all but a last one: ph_slabs_return, when nothing is held. */
+void ph_slab_give(ph_pieces *pieces, ph_slab *slab, unsigned granule, unsigned granules, ph_slab **closed);
+
+/* Leave it to the slab's owner to do so; the piece keeps it open until then.  Needs nothing held. */
+void ph_slab_give_remote(ph_front *owner, ph_slab *slab, unsigned granule);
+
+/* Do so for all that other threads have left to this front (front held). */
+void ph_slabs_collect(ph_front *front, ph_slab **closed);
+
+/* Close the last one too, if it is empty (front held). */
+void ph_slabs_close_empty(ph_pieces *pieces, ph_slab **closed);
+
+/* Their pages go back to the heap, full of traps (P4).  Nothing is held. */
+void ph_slabs_return(pageheap_exec *exec, ph_slab *closed);
+
+/* For destroy. */
+void ph_slabs_end(pageheap_exec *exec);
+
+/* ---- pieces.c ----------------------------------------------------------------------------- */
 
 /* Codes are public ones. */
 int ph_piece_alloc(pageheap_exec *exec, unsigned granules, ph_kept_piece *ret_piece);
