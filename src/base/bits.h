@@ -29,13 +29,31 @@ static inline uint64_t ph_low_mask(unsigned count)
     return count >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << count) - 1;
 }
 
-/* The bits of word `w` that lie in [first, first + count) of a row of words; some do. */
-static inline uint64_t ph_range_in_word(size_t w, size_t first, size_t count)
+/* ---- rows of words: bit i of word w is number 64 * w + i ---- */
+
+static inline bool ph_bit_is_set(const uint64_t *bits, unsigned number)
 {
-    size_t end = first + count;
-    unsigned from = w == first / 64 ? (unsigned)(first % 64) : 0;
-    unsigned to = w == (end - 1) / 64 ? (unsigned)((end - 1) % 64) + 1 : 64;
-    return ph_low_mask(to) & ~ph_low_mask(from);
+    return (bits[number / 64] >> (number % 64)) & 1;
+}
+
+/* The bits of [first, first + count) that lie in word `w`, which is not before or behind all of them. */
+static inline uint64_t ph_range_in_word(unsigned w, unsigned first, unsigned count)
+{
+    unsigned from = w == first / 64 ? first % 64 : 0;
+    unsigned end = first + count - 64 * w;
+    return ph_low_mask(end) & ~ph_low_mask(from);
+}
+
+static inline void ph_range_set(uint64_t *bits, unsigned first, unsigned count)
+{
+    for (unsigned w = first / 64; 64 * w < first + count; w++)
+        bits[w] |= ph_range_in_word(w, first, count);
+}
+
+static inline void ph_range_clear(uint64_t *bits, unsigned first, unsigned count)
+{
+    for (unsigned w = first / 64; 64 * w < first + count; w++)
+        bits[w] &= ~ph_range_in_word(w, first, count);
 }
 
 static inline bool ph_is_power_of_two(uint64_t value)

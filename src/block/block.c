@@ -56,14 +56,6 @@ int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_
     return ph_runsearch_stepped(unused, ph_block_words(block), 0, align_pages, pages);
 }
 
-/* The bits of [first, first + pages) that lie in word w. */
-static inline uint64_t range_in_word(unsigned w, unsigned first, unsigned pages)
-{
-    unsigned from = w == first / 64 ? first % 64 : 0;
-    unsigned end = first + pages - 64 * w;
-    return ph_low_mask(end) & ~ph_low_mask(from);
-}
-
 static inline void word_change(_Atomic uint64_t *word, uint64_t clear, uint64_t set)
 {
     ph_store_relaxed(word, (ph_load_relaxed(word) & ~clear) | set);
@@ -79,7 +71,7 @@ static unsigned occupy(ph_block *block, unsigned first, unsigned pages)
 {
     unsigned clean = 0;
     for (unsigned w = first / 64; w <= last_word_of(first, pages); w++) {
-        uint64_t range = range_in_word(w, first, pages);
+        uint64_t range = ph_range_in_word(w, first, pages);
         uint64_t used = ph_load_relaxed(&block->used[w]);
         PH_ASSERT((used & range) == 0);
         clean += ph_count_bits(ph_load_relaxed(&block->tags[w].last) & range);
@@ -198,7 +190,7 @@ unsigned ph_block_take_many(ph_block *block, unsigned pages, unsigned count, uin
 void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean)
 {
     for (unsigned w = first / 64; w <= last_word_of(first, pages); w++) {
-        uint64_t range = range_in_word(w, first, pages);
+        uint64_t range = ph_range_in_word(w, first, pages);
         uint64_t used = ph_load_relaxed(&block->used[w]);
         PH_ASSERT((used & range) == range);
         PH_ASSERT((ph_load_relaxed(&block->tags[w].mark) & range) == 0);

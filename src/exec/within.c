@@ -23,8 +23,7 @@ static int hole_in(const ph_block *block, unsigned pages, const bounds *within)
     unsigned to =
         within->hi - base < PH_BLOCK_BYTES ? (unsigned)((within->hi - base) >> block->page_log2) : all;
     ph_block_unused_bits(block, unused);
-    for (unsigned page = to; page < PH_BLOCK_PAGES_MAX; page++)
-        unused[page / 64] &= ~(UINT64_C(1) << (page % 64));
+    ph_range_clear(unused, to, PH_BLOCK_PAGES_MAX - to);
     return from < to ? ph_runsearch_first(unused, ph_block_words(block), from, pages) : PH_NO_RUN;
 }
 

@@ -19,23 +19,6 @@
 /* The most blocks made usable beyond what is asked for: 64 MiB of address space. */
 #define COMMIT_AHEAD_BLOCKS_MAX 32
 
-static inline void bits_set(uint64_t *bits, unsigned first, unsigned count)
-{
-    for (unsigned b = first; b < first + count; b++)
-        bits[b / 64] |= UINT64_C(1) << (b % 64);
-}
-
-static inline void bits_clear(uint64_t *bits, unsigned first, unsigned count)
-{
-    for (unsigned b = first; b < first + count; b++)
-        bits[b / 64] &= ~(UINT64_C(1) << (b % 64));
-}
-
-static inline bool bit_is_set(const uint64_t *bits, unsigned b)
-{
-    return (bits[b / 64] >> (b % 64)) & 1;
-}
-
 static uintptr_t block_address(const ph_region *region, unsigned b)
 {
     return region->base + (uint64_t)b * PH_BLOCK_BYTES;
@@ -105,13 +88,13 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
 {
     uint64_t dirty_pages = 0;
     for (unsigned b = first; b < first + blocks; b++) {
-        if (!bit_is_set(region->map.dirty, b))
+        if (!ph_bit_is_set(region->map.dirty, b))
             continue;
         const ph_block *block = ph_block_of_ours(block_address(region, b));
         dirty_pages += ph_block_dirty_pages(block);
     }
-    bits_clear(region->map.untaken, first, blocks);
-    bits_clear(region->map.dirty, first, blocks);
+    ph_range_clear(region->map.untaken, first, blocks);
+    ph_range_clear(region->map.dirty, first, blocks);
     if (dirty_pages != 0)
         ph_fetch_sub_relaxed(&heap->pool_dirty_pages, dirty_pages);
     return dirty_pages <= (heap->backing->mixed_is_clean ? (uint64_t)blocks * heap->block_pages - 1 : 0);
@@ -180,10 +163,10 @@ static void put_back(pageheap *heap, ph_region *region, unsigned first, unsigned
         const ph_block *block = ph_block_of_ours(block_address(region, b));
         unsigned dirty = ph_block_dirty_pages(block);
         if (dirty != 0)
-            bits_set(region->map.dirty, b, 1);
+            ph_range_set(region->map.dirty, b, 1);
         dirty_pages += dirty;
     }
-    bits_set(region->map.untaken, first, blocks);
+    ph_range_set(region->map.untaken, first, blocks);
     if (dirty_pages != 0)
         ph_fetch_add_relaxed(&heap->pool_dirty_pages, dirty_pages);
 }
@@ -276,7 +259,7 @@ static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
     region->base = base;
     region->blocks = (uint32_t)(bytes / PH_BLOCK_BYTES);
     region->serial = ++heap->newest_region_serial;
-    bits_set(region->map.untaken, 0, region->blocks);
+    ph_range_set(region->map.untaken, 0, region->blocks);
     ph_fetch_add_relaxed(&heap->reserved_bytes, bytes);
     ph_fetch_add_relaxed(&heap->region_count, 1);
     ph_mutex_lock(&heap->lock);
@@ -374,7 +357,7 @@ void ph_pool_after_fork(pageheap *heap)
         memset(region->map.kept, 0, sizeof region->map.kept);
         for (unsigned b = 0; b < region->committed_blocks; b++) {
             const ph_block *block = ph_block_of_ours(block_address(region, b));
-            if (!bit_is_set(region->map.untaken, b) && ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY)
+            if (!ph_bit_is_set(region->map.untaken, b) && ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY)
                 put_back(heap, region, b, 1);
         }
     }
@@ -388,7 +371,7 @@ static int claim_at(pageheap *heap, uintptr_t base, place *ret_place)
     int result = region == NULL ? -1 : 0;
     if (region != NULL) {
         unsigned b = (unsigned)((base - region->base) / PH_BLOCK_BYTES);
-        result = bit_is_set(region->map.untaken, b);
+        result = ph_bit_is_set(region->map.untaken, b);
         if (result != 0)
             *ret_place = (place){ region, b, claim(heap, region, b, 1) };
     }

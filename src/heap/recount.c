@@ -142,8 +142,8 @@ static int check_region(const pageheap *heap, const ph_region *region, uint64_t 
     int code = 0;
     for (unsigned b = 0; b < region->committed_blocks; b++) {
         const ph_block *block = ph_block_of_ours(region->base + b * PH_BLOCK_BYTES);
-        bool is_untaken = (region->map.untaken[b / 64] >> (b % 64)) & 1;
-        bool is_dirty = (region->map.dirty[b / 64] >> (b % 64)) & 1;
+        bool is_untaken = ph_bit_is_set(region->map.untaken, b);
+        bool is_dirty = ph_bit_is_set(region->map.dirty, b);
         bool is_empty = ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY;
         /* An empty block outside the pool is in the hands of a thread, on its way to or from there. */
         if (!is_untaken && is_empty) {

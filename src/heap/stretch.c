@@ -19,12 +19,12 @@ static int first_within(const uint64_t *bits, const ph_stretch *stretch)
 /* Of a length that divides 64, at a multiple of that. */
 static inline uint64_t bits_at(const uint64_t *bits, unsigned first, unsigned blocks)
 {
-    return (bits[first / 64] >> first % 64) & ((UINT64_C(1) << blocks) - 1);
+    return (bits[first / 64] >> first % 64) & ph_low_mask(blocks);
 }
 
 static bool has_all(const uint64_t *bits, unsigned first, unsigned blocks)
 {
-    return bits_at(bits, first, blocks) == (UINT64_C(1) << blocks) - 1;
+    return bits_at(bits, first, blocks) == ph_low_mask(blocks);
 }
 
 /* The longest, and of those the lowest, of nobody's below block `end` that has one of `wanted` and none of
@@ -80,9 +80,8 @@ int ph_stretch_pick(const ph_stretch_map *map, unsigned usable, unsigned blocks_
 
 void ph_stretch_keep(ph_stretch_map *map, ph_stretch stretch, bool is_kept)
 {
-    if (stretch.blocks == 0)
-        return;
-    uint64_t bits = ((UINT64_C(1) << stretch.blocks) - 1) << stretch.first % 64;
-    uint64_t *word = &map->kept[stretch.first / 64];
-    *word = is_kept ? *word | bits : *word & ~bits;
+    if (is_kept)
+        ph_range_set(map->kept, stretch.first, stretch.blocks);
+    else
+        ph_range_clear(map->kept, stretch.first, stretch.blocks);
 }
