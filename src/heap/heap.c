@@ -164,7 +164,7 @@ bool ph_heap_destroy(pageheap *heap)
     ph_fronts_await_pins(heap);
     for (PH_EACH_FRONT(front, heap))
         forget_pending(front);
-    ph_pool_unmap_all(heap);
+    ph_regions_unmap_all(heap);
     ph_huge_unmap_all(heap);
     ph_special_end(heap);
     free_fronts(heap);

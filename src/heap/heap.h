@@ -37,6 +37,12 @@ typedef struct ph_region {
     ph_stretch_map map;        /* heap's lock */
 } ph_region;
 
+/* Address of the region's block of that number. */
+static inline uintptr_t ph_region_address(const ph_region *region, unsigned b)
+{
+    return region->base + b * PH_BLOCK_BYTES;
+}
+
 /* A run longer than a region: mapped alone, registered all the same. */
 typedef struct ph_huge {
     struct ph_huge *next; /* heap's lock */
@@ -173,6 +179,29 @@ void ph_heap_each(void (*fn)(pageheap *));
 void ph_registry_lock(void);
 void ph_registry_unlock(void);
 
+/* ---- region.c: address space (hold grow_turn; takes heap's lock) ----------------------- */
+
+/* Reserve a region of at least `blocks`, its base at a multiple of `align_blocks`; none of it is usable yet.
+ * 0 or a negative errno. */
+int ph_region_add(pageheap *heap, unsigned blocks, unsigned align_blocks);
+
+/* Make its blocks below `end` usable, and some more; their records become EMPTY and clean.  0 or a negative
+ * errno. */
+int ph_region_commit(pageheap *heap, ph_region *region, unsigned end);
+
+/* Unmap a region that is not in the heap's list.  False: the system would not, and its blocks are EMPTY. */
+bool ph_region_unmap(pageheap *heap, ph_region *region);
+
+/* For destroy: every region, used or not. */
+void ph_regions_unmap_all(pageheap *heap);
+
+/* The record says: the heap's, and nobody's. */
+static inline void ph_block_become_empty(pageheap *heap, ph_block *block)
+{
+    ph_store_relaxed(&block->kind, PH_BLOCK_EMPTY);
+    ph_store_release(ph_owner_of(block), &heap->special); /* pairs with ph_owner_at */
+}
+
 /* ---- pool.c: empty blocks (takes heap's lock) ------------------------------------------ */
 
 /* Take `blocks` adjacent blocks at a multiple of `align_blocks`; the address of the first, or 0.
@@ -200,9 +229,6 @@ uint64_t ph_pool_purge(pageheap *heap, uint64_t pages);
 
 /* Unmap regions that nobody uses.  Hold purge_turn only. */
 void ph_pool_shrink(pageheap *heap);
-
-/* For destroy: unmap every region, used or not. */
-void ph_pool_unmap_all(pageheap *heap);
 
 /* ---- threads.c ------------------------------------------------------------------------- */
 

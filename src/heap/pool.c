@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* pool.c -- the heap's regions, and their blocks that are nobody's.
+/* pool.c -- a heap's blocks that are nobody's: taken, put back, purged.
  *
- * A region is reserved whole and made usable from the bottom, in steps that double, so that address space,
- * not memory and not commit charge, is what a new heap takes.  Blocks are handed out lowest first, those
- * that still hold memory before those that do not.
- * One of several threads that has a few blocks takes more of them apart (stretch.h).
+ * Blocks are handed out lowest first, those that still hold memory before those that do not.  One of several
+ * threads that has a few blocks takes more of them apart (stretch.h).  Regions come and go in region.c.
  */
 #include "heap/heap.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "block/runsearch.h"
 #include "heap/stretch.h"
 #include "map/meta.h"
-
-/* The most blocks made usable beyond what is asked for: 64 MiB of address space. */
-#define COMMIT_AHEAD_BLOCKS_MAX 32
-
-static uintptr_t block_address(const ph_region *region, unsigned b)
-{
-    return region->base + (uint64_t)b * PH_BLOCK_BYTES;
-}
 
 /* The region that holds `base`, or NULL (heap's lock held). */
 static ph_region *region_of(pageheap *heap, uintptr_t base)
@@ -31,13 +20,6 @@ static ph_region *region_of(pageheap *heap, uintptr_t base)
     while (region != NULL && base - region->base >= (uint64_t)region->blocks * PH_BLOCK_BYTES)
         region = region->next;
     return region;
-}
-
-/* The record says: the heap's, and nobody's. */
-static void become_empty(pageheap *heap, ph_block *block)
-{
-    ph_store_relaxed(&block->kind, PH_BLOCK_EMPTY);
-    ph_store_release(ph_owner_of(block), &heap->special); /* pairs with the acquire in ph_run_free */
 }
 
 /* ---- taking (heap's lock held, but for claim_anywhere) --------------------------------- */
@@ -90,7 +72,7 @@ static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned bl
     for (unsigned b = first; b < first + blocks; b++) {
         if (!ph_bit_is_set(region->map.dirty, b))
             continue;
-        const ph_block *block = ph_block_of_ours(block_address(region, b));
+        const ph_block *block = ph_block_of_ours(ph_region_address(region, b));
         dirty_pages += ph_block_dirty_pages(block);
     }
     ph_range_clear(region->map.untaken, first, blocks);
@@ -160,7 +142,7 @@ static void put_back(pageheap *heap, ph_region *region, unsigned first, unsigned
 {
     uint64_t dirty_pages = 0;
     for (unsigned b = first; b < first + blocks && b < region->committed_blocks; b++) {
-        const ph_block *block = ph_block_of_ours(block_address(region, b));
+        const ph_block *block = ph_block_of_ours(ph_region_address(region, b));
         unsigned dirty = ph_block_dirty_pages(block);
         if (dirty != 0)
             ph_range_set(region->map.dirty, b, 1);
@@ -178,103 +160,6 @@ static void unclaim(pageheap *heap, const place *where, unsigned blocks)
     ph_mutex_unlock(&heap->lock);
 }
 
-/* ---- growing (grow_turn held) ---------------------------------------------------------- */
-
-/* Make blocks [committed, end) usable, and some more; their records become EMPTY and clean. */
-static int commit_up_to(pageheap *heap, ph_region *region, unsigned end)
-{
-    unsigned committed = region->committed_blocks;
-    if (committed >= end)
-        return 0;
-    unsigned ahead = committed < COMMIT_AHEAD_BLOCKS_MAX ? committed : COMMIT_AHEAD_BLOCKS_MAX;
-    unsigned goal = end + ahead > region->blocks ? region->blocks : end + ahead;
-    uintptr_t from = block_address(region, committed);
-    size_t bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
-    int error = heap->backing->use(heap, (void *)from, bytes);
-    if (error != 0 && goal > end) {
-        goal = end; /* ask for no more than is needed */
-        bytes = (size_t)(goal - committed) * PH_BLOCK_BYTES;
-        error = heap->backing->use(heap, (void *)from, bytes);
-    }
-    if (error != 0)
-        return error;
-    for (unsigned b = committed; b < goal; b++) {
-        ph_block *block = ph_block_of_ours(block_address(region, b));
-        ph_block_reset(block_address(region, b), heap->page_log2, true);
-        become_empty(heap, block);
-    }
-    ph_mutex_lock(&heap->lock);
-    region->committed_blocks = goal;
-    ph_mutex_unlock(&heap->lock);
-    ph_fetch_add_relaxed(&heap->committed_bytes, bytes);
-    return 0;
-}
-
-static void advise_huge_pages(pageheap *heap, uintptr_t base, size_t bytes)
-{
-    if (heap->huge_pages == PAGEHEAP_HUGE_DEFAULT || heap->exec != NULL)
-        return;
-    bool wanted = heap->huge_pages == PAGEHEAP_HUGE_ALWAYS;
-    (void)ph_heap_note(heap, ph_os.advise((void *)base, bytes, wanted ? PH_ADVICE_HUGE : PH_ADVICE_NOHUGE));
-}
-
-/* Reserve a region that holds at least `blocks`: the usual size, then smaller, then no more than needed. */
-static int reserve_region(pageheap *heap, unsigned blocks, unsigned align_blocks, uintptr_t *ret_base,
-                          size_t *ret_bytes)
-{
-    static const uint64_t smaller_bytes[] = { UINT64_C(64) << 20, PH_BLOCK_BYTES };
-    uint64_t needed = (uint64_t)blocks * PH_BLOCK_BYTES;
-    uint64_t align = (uint64_t)align_blocks * PH_BLOCK_BYTES;
-    uint64_t bytes = ph_max_u64(heap->reserve_bytes, needed);
-    void *base;
-    int error = heap->backing->reserve(heap, bytes, align, &base);
-    for (unsigned i = 0; error != 0 && i < 2; i++) {
-        uint64_t less = ph_max_u64(smaller_bytes[i], needed);
-        if (less >= bytes)
-            continue;
-        bytes = less;
-        error = heap->backing->reserve(heap, bytes, align, &base);
-    }
-    if (error != 0)
-        return error;
-    *ret_base = (uintptr_t)base;
-    *ret_bytes = bytes;
-    return 0;
-}
-
-static int add_region(pageheap *heap, unsigned blocks, unsigned align_blocks)
-{
-    uintptr_t base;
-    size_t bytes;
-    ph_region *region = ph_meta_alloc(sizeof *region);
-    if (region == NULL)
-        return -ENOMEM;
-    int error = reserve_region(heap, blocks, align_blocks, &base, &bytes);
-    if (error != 0)
-        goto undo_record;
-    error = ph_windows_prepare(base, bytes);
-    if (error != 0)
-        goto undo_reservation;
-    advise_huge_pages(heap, base, bytes);
-    region->base = base;
-    region->blocks = (uint32_t)(bytes / PH_BLOCK_BYTES);
-    region->serial = ++heap->newest_region_serial;
-    ph_range_set(region->map.untaken, 0, region->blocks);
-    ph_fetch_add_relaxed(&heap->reserved_bytes, bytes);
-    ph_fetch_add_relaxed(&heap->region_count, 1);
-    ph_mutex_lock(&heap->lock);
-    region->next = heap->regions;
-    heap->regions = region;
-    ph_mutex_unlock(&heap->lock);
-    return 0;
-
-undo_reservation:
-    (void)heap->backing->unmap(heap, (void *)base, bytes);
-undo_record:
-    ph_meta_free(region, sizeof *region);
-    return error;
-}
-
 /* ---- the calls ------------------------------------------------------------------------- */
 
 /* From the regions that there are, and then from a new one (grow_turn held). */
@@ -284,10 +169,10 @@ static bool claim_growing(pageheap *heap, const wish *wanted, place *ret_place)
     if (claim_anywhere(heap, wanted, true, ret_place))
         return true;
     if (!claim_anywhere(heap, wanted, false, ret_place) &&
-        (add_region(heap, wanted->blocks, wanted->align_blocks) != 0 ||
+        (ph_region_add(heap, wanted->blocks, wanted->align_blocks) != 0 ||
          !claim_anywhere(heap, wanted, false, ret_place)))
         return false;
-    if (commit_up_to(heap, ret_place->region, ret_place->first + wanted->blocks) == 0)
+    if (ph_region_commit(heap, ret_place->region, ret_place->first + wanted->blocks) == 0)
         return true;
     unclaim(heap, ret_place, wanted->blocks);
     return claim_anywhere(heap, wanted, true, ret_place); /* given back while the system was asked */
@@ -306,7 +191,7 @@ uintptr_t ph_pool_take(pageheap *heap, unsigned blocks, unsigned align_blocks, b
     if (!found)
         return 0;
     *ret_clean = where.is_clean;
-    return block_address(where.region, where.first);
+    return ph_region_address(where.region, where.first);
 }
 
 /* To be apart is worth growing, but neither a wait for another thread's system call, nor a region, nor a
@@ -315,7 +200,7 @@ static bool claim_growing_apart(pageheap *heap, const wish *wanted, place *ret_p
 {
     if (!claim_anywhere(heap, wanted, false, ret_place))
         return false;
-    if (commit_up_to(heap, ret_place->region, ret_place->first + 1) == 0)
+    if (ph_region_commit(heap, ret_place->region, ret_place->first + 1) == 0)
         return true;
     unclaim(heap, ret_place, 1);
     ph_pool_leave_apart(heap, wanted->apart);
@@ -338,7 +223,7 @@ uintptr_t ph_pool_take_apart(pageheap *heap, ph_apart *apart, uint64_t has_block
     if (!found)
         return ph_pool_take(heap, 1, 1, ret_clean);
     *ret_clean = where.is_clean;
-    return block_address(where.region, where.first);
+    return ph_region_address(where.region, where.first);
 }
 
 void ph_pool_leave_apart(pageheap *heap, ph_apart *apart)
@@ -356,7 +241,7 @@ void ph_pool_after_fork(pageheap *heap)
     for (ph_region *region = heap->regions; region != NULL; region = region->next) {
         memset(region->map.kept, 0, sizeof region->map.kept);
         for (unsigned b = 0; b < region->committed_blocks; b++) {
-            const ph_block *block = ph_block_of_ours(block_address(region, b));
+            const ph_block *block = ph_block_of_ours(ph_region_address(region, b));
             if (!ph_bit_is_set(region->map.untaken, b) && ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY)
                 put_back(heap, region, b, 1);
         }
@@ -384,9 +269,9 @@ bool ph_pool_take_at(pageheap *heap, uintptr_t base)
     place where;
     ph_mutex_lock(&heap->grow_turn);
     int claimed = claim_at(heap, base, &where);
-    while (claimed < 0 && add_region(heap, 1, 1) == 0)
+    while (claimed < 0 && ph_region_add(heap, 1, 1) == 0)
         claimed = claim_at(heap, base, &where);
-    if (claimed > 0 && commit_up_to(heap, where.region, where.first + 1) != 0) {
+    if (claimed > 0 && ph_region_commit(heap, where.region, where.first + 1) != 0) {
         unclaim(heap, &where, 1);
         claimed = 0;
     }
@@ -399,7 +284,7 @@ void ph_pool_give(pageheap *heap, uintptr_t base, unsigned blocks)
     for (unsigned i = 0; i < blocks; i++) {
         ph_block *block = ph_block_of_ours(base + i * PH_BLOCK_BYTES);
         PH_ASSERT(block->unused_pages == heap->block_pages);
-        become_empty(heap, block);
+        ph_block_become_empty(heap, block);
     }
     ph_mutex_lock(&heap->lock);
     ph_region *region = region_of(heap, base);
@@ -439,7 +324,7 @@ uint64_t ph_pool_purge(pageheap *heap, uint64_t pages)
         unsigned blocks = claim_dirty(heap, pages - purged, &where);
         if (blocks == 0)
             break;
-        uintptr_t base = block_address(where.region, where.first);
+        uintptr_t base = ph_region_address(where.region, where.first);
         size_t bytes = (size_t)blocks * PH_BLOCK_BYTES;
         int error = heap->backing->discard(heap, (void *)base, bytes);
         for (unsigned i = 0; i < blocks && error == 0; i++) {
@@ -475,31 +360,6 @@ static ph_region *unlink_unused_region(pageheap *heap)
     return region;
 }
 
-static void forget_records(const ph_region *region)
-{
-    for (unsigned b = 0; b < region->committed_blocks; b++) {
-        ph_block *block = ph_block_of_ours(block_address(region, b));
-        ph_store_relaxed(ph_owner_of(block), NULL);
-        ph_store_relaxed(&block->kind, PH_BLOCK_NONE);
-    }
-}
-
-/* Records first: once unmapped, the addresses may become somebody else's at any moment. */
-static bool unmap_region(pageheap *heap, ph_region *region)
-{
-    size_t bytes = (size_t)region->blocks * PH_BLOCK_BYTES;
-    forget_records(region);
-    if (heap->backing->unmap(heap, (void *)region->base, bytes) != 0) {
-        for (unsigned b = 0; b < region->committed_blocks; b++)
-            become_empty(heap, ph_block_of_ours(block_address(region, b)));
-        return false;
-    }
-    ph_fetch_sub_relaxed(&heap->reserved_bytes, bytes);
-    ph_fetch_sub_relaxed(&heap->region_count, 1);
-    ph_fetch_sub_relaxed(&heap->committed_bytes, (uint64_t)region->committed_blocks * PH_BLOCK_BYTES);
-    return true;
-}
-
 void ph_pool_shrink(pageheap *heap)
 {
     ph_region *kept = NULL; /* regions that the system would not unmap */
@@ -507,7 +367,7 @@ void ph_pool_shrink(pageheap *heap)
         return;
     ph_mutex_lock(&heap->grow_turn);
     for (ph_region *region; (region = unlink_unused_region(heap)) != NULL;) {
-        if (unmap_region(heap, region)) {
+        if (ph_region_unmap(heap, region)) {
             ph_meta_free(region, sizeof *region);
         } else {
             region->next = kept;
@@ -524,19 +384,4 @@ void ph_pool_shrink(pageheap *heap)
     }
     ph_mutex_unlock(&heap->lock);
     ph_mutex_unlock(&heap->grow_turn);
-}
-
-void ph_pool_unmap_all(pageheap *heap)
-{
-    while (heap->regions != NULL) {
-        ph_region *region = heap->regions;
-        heap->regions = region->next;
-        if (!unmap_region(heap, region)) {
-            /* The limit of mappings: the address space is lost, the memory is not. */
-            (void)heap->backing->discard(heap, (void *)region->base,
-                                         (size_t)region->committed_blocks * PH_BLOCK_BYTES);
-            forget_records(region);
-        }
-        ph_meta_free(region, sizeof *region);
-    }
 }

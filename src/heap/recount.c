@@ -124,7 +124,7 @@ static int check_front(const pageheap *heap, const ph_front *front)
     recount sum = { 0 };
     for (const ph_region *region = heap->regions; region != NULL; region = region->next) {
         for (unsigned b = 0; b < region->committed_blocks; b++)
-            count_block(ph_block_of_ours(region->base + b * PH_BLOCK_BYTES), front, &sum);
+            count_block(ph_block_of_ours(ph_region_address(region, b)), front, &sum);
     }
     int code = compare("F1: blocks of a front", ph_load_relaxed(&front->block_count), sum.blocks);
     code = compare("F1: empty blocks of a front", front->empty_blocks, sum.empty) | code;
@@ -141,7 +141,7 @@ static int check_region(const pageheap *heap, const ph_region *region, uint64_t 
 {
     int code = 0;
     for (unsigned b = 0; b < region->committed_blocks; b++) {
-        const ph_block *block = ph_block_of_ours(region->base + b * PH_BLOCK_BYTES);
+        const ph_block *block = ph_block_of_ours(ph_region_address(region, b));
         bool is_untaken = ph_bit_is_set(region->map.untaken, b);
         bool is_dirty = ph_bit_is_set(region->map.dirty, b);
         bool is_empty = ph_load_relaxed(&block->kind) == PH_BLOCK_EMPTY;
