@@ -254,7 +254,7 @@ static PH_ALWAYS_INLINE bool ph_block_unmark(ph_block *block, unsigned page, boo
     _Atomic uint64_t *word = &block->tags[page / 64].mark;
     uint64_t bit = UINT64_C(1) << (page % 64);
     if (PH_UNLIKELY(shared))
-        return (ph_fetch_and_acq_rel(word, ~bit) & bit) != 0;
+        return (ph_fetch_and_acq_rel(word, ~bit) & bit) != 0; /* pairs with ph_block_mark, and with itself */
     uint64_t old = ph_load_relaxed(word);
     ph_store_relaxed(word, old & ~bit);
     return (old & bit) != 0;

@@ -7,7 +7,8 @@
  * has to make it ready (blocks.c).  Code smaller than a page is cut from runs of pages (pieces.h).
  *
  * Invariants    C1  [rx_base, rx_base + reserved_bytes) is ours from create to destroy, and so is the same
- *                   range at rw_delta, where the backend has a second view
+ *                   range at rw_delta, where the backend has a second view; but for `lost` blocks of the
+ *                   latter, which in a child of fork are another's
  *               C2  a block's `mapped` bit is set while its two views have memory; a page handed out, or
  *                   unused and not clean, lies in such a block, is not guarded, and holds traps if nobody has
  *                   written there since it was readied or freed
@@ -56,7 +57,7 @@ typedef struct ph_backend {
 extern const ph_backend ph_backends[PAGEHEAP_EXEC_BACKENDS];
 
 struct pageheap_exec {
-    pageheap *heap; /* the pages; first, because the arena links freed records there */
+    pageheap *heap; /* the pages.  First: the arena links freed records here, and `state` stays DEAD */
     _Atomic uint32_t state;
     uint32_t backend; /* all these set once */
     uint32_t fork_policy;

@@ -78,9 +78,9 @@ void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
 }
 
 /* See how high the heap stands: at every tick with one front, at each 32n-th of a thread with n of them.  The
- * sum reads what other threads write, and each of them then waits for its line to come back: at every tick,
- * two threads were 1.4 times as fast as one, and at each 8n-th 6 % slower than now.  A heap that grows is
- * looked at as it grows. */
+ * sum reads what other threads write, and each of them then waits for its line to come back: with a look at
+ * every tick, two threads did 1.4 times as much as one; with one at each 8n-th, 6 % less than now.  A heap
+ * that grows is looked at as it grows. */
 #define SAMPLE_TICKS 32
 
 static void sample(pageheap *heap, const ph_front *own)
@@ -274,7 +274,7 @@ void ph_heap_tick(pageheap *heap, ph_front *own)
         return;
     uint32_t decay_ms = heap->decay_ms == PAGEHEAP_NEVER ? 1000 : heap->decay_ms;
     if (!ph_cas_acq_rel(&heap->next_tick_ms, &due_ms, now_ms + decay_ms / 8))
-        return; /* another thread does it */
+        return; /* another thread does it; the order carries nothing */
     ph_heap_make_private(heap, now_ms);
     if (heap->decay_ms == PAGEHEAP_NEVER || !ph_mutex_try_lock(&heap->purge_turn))
         return;
@@ -358,7 +358,7 @@ bool ph_heap_charge(pageheap *heap, uint64_t pages)
     for (unsigned attempt = 0; attempt < 2; attempt++) {
         uint64_t charged = ph_load_relaxed(&heap->charged_pages);
         while (charged + pages <= heap->limit_pages && charged + pages >= charged) {
-            if (ph_cas_acq_rel(&heap->charged_pages, &charged, charged + pages))
+            if (ph_cas_acq_rel(&heap->charged_pages, &charged, charged + pages)) /* a count, no more */
                 return true;
         }
         if (attempt == 0)

@@ -51,7 +51,7 @@ static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, bool to_alloc, 
     _Atomic uintptr_t *open_for = to_alloc ? &front->allocs_for : &front->frees_for;
     if (PH_LIKELY(ph_load_acquire(open_for) == (uintptr_t)heap)) /* pairs with ph_front_open */
         return true;
-    ph_store_release(&front->busy, 0);
+    ph_store_release(&front->busy, 0); /* pairs with the acquire in wait_until_left */
     return false;
 }
 

@@ -59,7 +59,7 @@ void ph_front_attach(ph_front *front, ph_block *block)
     block->dirty.prev = NULL;
     block->dirty.next = NULL;
     ph_store_relaxed(&block->kind, PH_BLOCK_PAGES);
-    ph_store_release(ph_owner_of(block), front); /* pairs with the acquire in ph_run_free: kind first */
+    ph_store_release(ph_owner_of(block), front); /* pairs with ph_owner_at: kind first */
     ph_bump_relaxed(&front->block_count, 1);
     front->empty_blocks += block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);

@@ -170,7 +170,7 @@ static PH_ALWAYS_INLINE bool ph_front_try_enter(ph_front *front)
     }
     if (PH_LIKELY((attention & PH_REVOKED) == 0))
         return true;
-    ph_store_release(&front->busy, 0);
+    ph_store_release(&front->busy, 0); /* pairs with the acquire in wait_until_left */
     return false;
 }
 

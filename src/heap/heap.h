@@ -46,15 +46,16 @@ static inline uintptr_t ph_region_address(const ph_region *region, unsigned b)
 /* A run longer than a region: mapped alone, registered all the same. */
 typedef struct ph_huge {
     struct ph_huge *next; /* heap's lock */
-    ph_block *head;       /* record of its first block */
+    ph_block *head;       /* set once, like the four below: record of its first block */
     uintptr_t base;
     uint64_t pages;
     uint64_t mapped_bytes;
-    uint64_t serial;  /* set once, as a region's */
+    uint64_t serial;  /* as a region's */
     bool is_retained; /* heap's lock: freed, but the system would not unmap it */
 } ph_huge;
 
-/* What a special run has beyond its pages: flags, guards; a label too.  In a hash table by address. */
+/* What a special run has beyond its pages: flags, guards; a label too.  In a hash table by address, which
+ * attributes.lock guards; the rest is set before it is there. */
 typedef struct ph_attribute {
     struct ph_attribute *next;
     uintptr_t start; /* what the caller holds */
@@ -86,7 +87,7 @@ typedef struct ph_backing {
 } ph_backing;
 
 struct pageheap {
-    struct pageheap *next; /* registry; first, because the arena links freed records there */
+    struct pageheap *next; /* registry.  First: the arena links freed records here, and `id` stays dead */
     _Atomic uint64_t id;   /* never used again by another heap; PH_DEAD_HEAP_ID once destroyed */
     uint32_t page_log2;    /* set once, like all options */
     uint32_t block_pages;
@@ -112,12 +113,12 @@ struct pageheap {
 
     ph_mutex grow_turn, purge_turn;
     uint64_t newest_region_serial; /* grow_turn */
-    /* By threads for their fronts, and in these, or not to be had; sequentially consistent (need.c). */
+    /* Blocks that threads have set out for, and those of them that are in a front by now, or were not to be
+     * had.  Sequentially consistent (need.c). */
     _Atomic uint64_t blocks_sent_for, blocks_arrived;
 
-    _Atomic uint64_t large_live_pages; /* in live runs longer than a block */
-    _Atomic uint64_t period_peak_pages,
-        last_peak_pages; /* most live pages seen in this period, in the last */
+    _Atomic uint64_t large_live_pages;                   /* in live runs longer than a block */
+    _Atomic uint64_t period_peak_pages, last_peak_pages; /* most live pages seen in this period; the last */
     _Atomic uint64_t period_start_ms, next_tick_ms;
     _Atomic uint64_t patient_until_ms; /* there is nothing backed to give back: do not look sooner */
     uint64_t faults_base;              /* purge_turn: the process's faults when the heap began */

@@ -18,7 +18,7 @@ static ph_block *covering(_Atomic(ph_block *) *slot, uintptr_t address)
     ph_block *head = ph_load_acquire(slot); /* pairs with the release in set_windows */
     if (head == NULL || ph_load_acquire(&head->kind) != PH_BLOCK_LARGE)
         return NULL;
-    uint64_t pages = ph_load_acquire(&head->large.pages);
+    uint64_t pages = ph_load_acquire(&head->large.pages); /* both before the slot is read again */
     uint64_t mapped_bytes = ph_align_up(pages << head->page_log2, PH_BLOCK_BYTES);
     if (address - ph_block_base(head) >= mapped_bytes || ph_load_relaxed(slot) != head)
         return NULL;
@@ -43,7 +43,7 @@ static void set_windows(const ph_huge *huge, ph_block *value)
         if (index > first)
             ph_store_release(&window->enters, value); /* pairs with covering */
         if (index < last)
-            ph_store_release(&window->leaves, value);
+            ph_store_release(&window->leaves, value); /* the same */
     }
 }
 
@@ -72,7 +72,7 @@ static void register_run(pageheap *heap, ph_huge *huge, uint32_t state)
     head->large.clean = 0;
     ph_store_relaxed(&head->large.state, state);
     ph_store_relaxed(&head->kind, PH_BLOCK_LARGE);
-    ph_store_release(ph_owner_of(head), &heap->special); /* pairs with the acquire in ph_run_free */
+    ph_store_release(ph_owner_of(head), &heap->special); /* pairs with ph_owner_at */
     huge->head = head;
     set_windows(huge, head);
     ph_mutex_lock(&heap->lock);
@@ -185,7 +185,7 @@ void ph_huge_release(pageheap *heap, ph_block *head)
     /* Records first: once unmapped, the addresses may become somebody else's at any moment. */
     set_windows(huge, NULL);
     ph_store_relaxed(&huge->head->kind, PH_BLOCK_NONE);
-    ph_store_release(ph_owner_of(huge->head), NULL);
+    ph_store_release(ph_owner_of(huge->head), NULL); /* pairs with the walks' acquire (was_of) */
     if (!unmap_run(heap, huge))
         retain(heap, huge);
 }

@@ -47,8 +47,8 @@ static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_
     return ph_runsearch_first(region->map.untaken, PH_REGION_WORDS, 0, blocks);
 }
 
-/* A short region has no room for several, and where stretches are not pages of tags they are good for
- * nothing. */
+/* A short region has no room for several; and in one that does not begin at a multiple of the longest, the
+ * tags of a stretch do not fill 4 KiB of their own. */
 static bool has_stretches(const ph_region *region)
 {
     return region->blocks >= 4 * PH_STRETCH_BLOCKS_MAX &&
@@ -64,8 +64,8 @@ static int find_apart(const ph_region *region, const wish *wanted, ph_stretch *r
     return ph_stretch_pick(&region->map, region->committed_blocks, wanted->stretch_blocks_most, ret_stretch);
 }
 
-/* The blocks change hands: out of the pool's numbers.  True if all of them are clean, or, where that counts
- * as clean, some. */
+/* The blocks change hands: out of the pool's numbers.  True if they count as clean: if all of their pages
+ * are, or some, where that is enough (ph_backing). */
 static bool claim(pageheap *heap, ph_region *region, unsigned first, unsigned blocks)
 {
     uint64_t dirty_pages = 0;

@@ -74,7 +74,7 @@ static void gather(ph_front *front, unsigned min_pages, uint64_t want_pages, boo
 static void give_extent(const extent *e, bool clean, ph_front *own)
 {
     for (;;) {
-        ph_front *owner = ph_load_acquire(ph_owner_of(e->block));
+        ph_front *owner = ph_load_acquire(ph_owner_of(e->block)); /* pairs with ph_front_attach */
         ph_front_hold(owner, own);
         bool is_owner = ph_load_relaxed(ph_owner_of(e->block)) == owner;
         if (is_owner)

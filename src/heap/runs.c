@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* runs.c -- take and give runs of up to a block: what the hot path in api/ leaves over. */
+/* runs.c -- take and give runs of up to a block: what the hot path (fast.h) leaves over. */
 #include "heap/heap.h"
 
 /* A thread that has this many blocks takes the next ones apart from those of other threads. */
@@ -318,7 +318,8 @@ static int free_unowned(pageheap *heap, ph_block *block, uintptr_t address, size
 static int free_within_huge(pageheap *heap, uintptr_t address, size_t pages)
 {
     const ph_block *head = ph_huge_head(address);
-    const ph_front *owner = head == NULL ? NULL : ph_load_acquire(ph_owner_of(head));
+    const ph_front *owner =
+        head == NULL ? NULL : ph_load_acquire(ph_owner_of(head)); /* pairs with register_run */
     if (owner == NULL || owner->heap != heap)
         return PAGEHEAP_ENOTOURS;
     return ph_special_free(heap, address, pages);

@@ -22,7 +22,7 @@ typedef struct ph_stretch {
     uint32_t first, blocks;
 } ph_stretch;
 
-/* A region's blocks.  The region is longer than a few stretches and begins at a multiple of the longest. */
+/* A region's blocks. */
 typedef struct ph_stretch_map {
     uint64_t untaken[PH_REGION_WORDS]; /* nobody's */
     uint64_t dirty[PH_REGION_WORDS];   /* those of them that still hold memory */
@@ -35,7 +35,8 @@ static inline unsigned ph_stretch_blocks_for(uint64_t has_blocks)
     return has_blocks >= 32 ? PH_STRETCH_BLOCKS_MAX : has_blocks >= 16 ? 16 : PH_STRETCH_BLOCKS_MIN;
 }
 
-/* The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart.  Blocks below
+/* For regions that are longer than a few stretches and begin at a multiple of the longest.
+ * The best of the untaken blocks for who has *stretch, or PH_NO_RUN if none would be apart.  Blocks below
  * `usable` can be used at once.  In this order:
  *
  *     a dirty block of *stretch

@@ -28,7 +28,7 @@ void ph_mutex_lock_slow(ph_mutex *mutex)
     for (unsigned round = 0; round < SPIN_ROUNDS; round++) {
         uint32_t expected = 0;
         if (ph_load_relaxed(&mutex->state) == 0 && ph_cas_acq_rel(&mutex->state, &expected, 1))
-            return;
+            return; /* pairs as in ph_mutex_lock */
         ph_cpu_relax();
     }
     /* From here on the state is 2 while we hold it: we cannot know whether another one sleeps. */
