@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* exec_test.h -- what the tests of executable heaps share: code that can be run, what the system says of this
- * process's mappings, faults that are caught, children that end in time.
+ * process's mappings, faults that are caught.
  *
  * Nothing here knows more of the library than its headers say. */
 #ifndef PH_TESTS_EXEC_TEST_H
@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "child.h"
+#include "clock.h"
 #include "pageheap/exec.h"
 #include "setting.h"
 #include "unit/dice.h"
@@ -41,9 +42,6 @@
 #else
 #define EXEC_SHARE 1u
 #endif
-
-/* What a child ends with that is not allowed what it is to test; the parent then skips the test. */
-#define EXEC_CANNOT 77
 
 static inline bool exec_is_long(void)
 {
@@ -296,21 +294,6 @@ static inline map_line maps_at(const void *addr)
     return (map_line){ .perms = "----" };
 }
 
-static inline uint64_t exec_now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* Time that the calling thread has had a processor: what others take does not count. */
-static inline uint64_t exec_cpu_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* ---- faults ---------------------------------------------------------------------------- */
 
 static _Thread_local sigjmp_buf fault_escape;
@@ -355,44 +338,5 @@ static inline void fault_read(void *at)
 {
     (void)*(volatile unsigned char *)at;
 }
-
-/* ---- children -------------------------------------------------------------------------- */
-
-/* Run act(arg) in a child that may take so long; its status as of wait.  SIGALRM if it took longer. */
-static inline int child_status(void (*act)(void *), void *arg, unsigned seconds_max)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        child_begin(seconds_max);
-        signal(SIGTRAP, SIG_DFL);
-        act(arg);
-        _exit(0);
-    }
-    return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
-}
-
-/* Fail the test, or skip it, as the child says. */
-static inline void child_judge(int status, const char *what)
-{
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXEC_CANNOT)
-        skip();
-    if (status != 0)
-        fail_msg("%s: the child's status is %#x", what, (unsigned)status);
-}
-
-/* The state is a function: call it in a process of its own. */
-static inline void child_run_test(void **state)
-{
-    void (*act)(void *) = (void (*)(void *))(uintptr_t)*state;
-    child_judge(child_status(act, NULL, 60 + 6 * EXEC_SHARE), "test");
-}
-
-/* A cmocka test that has the function's name. */
-#define IN_CHILD(act)                                                                                        \
-    {                                                                                                        \
-#act, child_run_test, NULL, NULL, (void *)(uintptr_t)(act)                                           \
-    }
 
 #endif

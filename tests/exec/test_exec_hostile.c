@@ -92,7 +92,7 @@ static void no_locked_memory(void)
 static void no_write_then_execute(void)
 {
     if (prctl(PR_SET_MDWE, 1, 0, 0, 0) != 0)
-        _exit(EXEC_CANNOT);
+        _exit(CHILD_CANNOT);
 }
 
 static void refuse_one(long number, int error)
@@ -245,16 +245,16 @@ static void memfd_noexec(const char *text)
 {
     int status = -1;
     if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0)
-        _exit(EXEC_CANNOT);
+        _exit(CHILD_CANNOT);
     pid_t inside = fork();
     if (inside != 0)
-        _exit(inside < 0 || waitpid(inside, &status, 0) != inside ? EXEC_CANNOT
+        _exit(inside < 0 || waitpid(inside, &status, 0) != inside ? CHILD_CANNOT
               : WIFEXITED(status)                                 ? WEXITSTATUS(status)
                                                                   : 128);
     child_begin(20);
     int file = open("/proc/sys/vm/memfd_noexec", O_WRONLY);
     if (file < 0 || write(file, text, 1) != 1)
-        _exit(EXEC_CANNOT);
+        _exit(CHILD_CANNOT);
     close(file);
 }
 
@@ -272,7 +272,7 @@ static void empty_root(void)
 {
     char folder[] = "/tmp/pageheap-XXXXXX";
     if (mkdtemp(folder) == NULL || chroot(folder) != 0)
-        _exit(EXEC_CANNOT);
+        _exit(CHILD_CANNOT);
     REQUIRE(chdir("/") == 0 && rmdir("/") != 0);
 }
 
@@ -439,7 +439,7 @@ static void on_host(const host *h, trial *t, unsigned *skipped, unsigned *wrongs
     for (uint32_t backend = PAGEHEAP_EXEC_BEST; backend <= PAGEHEAP_EXEC_FLIP; backend++) {
         *t = (trial){ .h = h, .backend = backend };
         int status = child_status(visit, t, 20);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == EXEC_CANNOT) {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT) {
             ++*skipped;
         } else if (status != 0) {
             print_error("%s, %s: the child's status is %#x\n", h->name, exec_name_of(backend),
@@ -507,7 +507,7 @@ static void any_mixture(void **state)
     for (unsigned n = 0; n < (exec_is_long() ? 10000 : 150); n++) {
         uint64_t seed = dice_next(&d) | 1;
         int status = child_status(mixture, &seed, 20);
-        if (status != 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == EXEC_CANNOT))
+        if (status != 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT))
             fail_msg("mixture %llu: the child's status is %#x", (unsigned long long)seed, (unsigned)status);
     }
 }

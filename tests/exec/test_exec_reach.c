@@ -140,9 +140,9 @@ static void try_kind(const kind *k)
     options.reach_bytes = k->reach_bytes;
     options.flags = flags[(uintptr_t)&options / 16 % 2]; /* by chance */
     errno = 0;
-    uint64_t began_us = exec_cpu_us();
+    uint64_t began_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
     pageheap_exec *heap = pageheap_exec_create(&options);
-    uint64_t took_us = exec_cpu_us() - began_us;
+    uint64_t took_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - began_us;
     REQUIRE(took_us < 100000); /* no search through the address space */
     if (heap == NULL) {
         REQUIRE(!k->is_all_got && errno == ENOMEM);
@@ -192,9 +192,8 @@ static void near_in_every_process(void **state)
 }
 
 /* Reaches that nothing can meet: an error, at once, and no heap far away. */
-static void out_of_reach(void *arg)
+static void out_of_reach(void)
 {
-    (void)arg;
     static char *const nears[] = { (char *)0x10000, (char *)0x7ffffffff000, (char *)1,
                                    (char *)0x7fffffffffff };
     pageheap_exec_span span;
@@ -223,9 +222,8 @@ static void out_of_reach(void *arg)
 }
 
 /* Another place than the program's: a library's. */
-static void near_a_library(void *arg)
+static void near_a_library(void)
 {
-    (void)arg;
     char *library = (char *)(uintptr_t)&strtoull;
     pageheap_exec_options options = PAGEHEAP_EXEC_OPTIONS_INIT;
     options.near = library;
@@ -237,9 +235,8 @@ static void near_a_library(void *arg)
 }
 
 /* Wherever there is room: then the place near the program stays free for who needs it. */
-static void anywhere(void *arg)
+static void anywhere(void)
 {
-    (void)arg;
     pageheap_exec *heaps[10];
     pageheap_exec_options options = PAGEHEAP_EXEC_OPTIONS_INIT;
     options.flags = PAGEHEAP_EXEC_ANYWHERE;
@@ -254,9 +251,8 @@ static void anywhere(void *arg)
 }
 
 /* When there is less than was asked for, a half, and so on; then none.  All are within reach. */
-static void until_there_is_no_room(void *arg)
+static void until_there_is_no_room(void)
 {
-    (void)arg;
     pageheap_exec *heap = NULL;
     char *entry = (char *)getauxval(AT_ENTRY);
     pageheap_exec_options options = PAGEHEAP_EXEC_OPTIONS_INIT;

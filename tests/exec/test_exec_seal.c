@@ -124,9 +124,8 @@ static void sealed_for_good(void **state)
 }
 
 /* An empty heap can be sealed, too, and is then of no use. */
-static void seal_nothing(void *of)
+static void seal_nothing(void)
 {
-    (void)of;
     pageheap_exec_span span;
     pageheap_exec *heap = pageheap_exec_create(NULL);
     REQUIRE(heap != NULL && pageheap_exec_seal(heap) == 0);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "fake_os.h"
 #include "os/os.h"
 #include "pageheap/pageheap.h"
@@ -40,13 +41,6 @@ typedef struct actor {
     play *p;
     unsigned number;
 } actor;
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static void wait_for(atomic_bool *flag)
 {
@@ -117,9 +111,9 @@ static void *be_slow(void *of)
     atomic_fetch_add(&p->ready, 1);
     wait_for(&p->go);
     fake_os_slow_me(ALL_BUT_FENCE, SLOW_MS);
-    uint64_t before_us = now_us();
+    uint64_t before_us = clock_us(CLOCK_MONOTONIC);
     p->slow_step(p->heap);
-    atomic_store(&p->slept, (now_us() - before_us) / 1000);
+    atomic_store(&p->slept, (clock_us(CLOCK_MONOTONIC) - before_us) / 1000);
     fake_os_slow_me(0, 0);
     atomic_store(&p->is_over, true);
     return NULL;
@@ -155,7 +149,7 @@ static void *be_busy(void *of)
         nanosleep(&(struct timespec){ 0, 100000 }, NULL);
     for (; !atomic_load(&p->is_over) && round < ROUNDS_MAX; round++) {
         bool meanwhile = fake_os_is_sleeping();
-        uint64_t before_us = now_us();
+        uint64_t before_us = clock_us(CLOCK_MONOTONIC);
         busy_round(p, kept, round);
         if (round % 64 == 0)
             fake_os_turn_clock(
@@ -164,7 +158,7 @@ static void *be_busy(void *of)
             if (pageheap_free_unsized(p->heap, p->lent[a->number][given_back++]) != 0)
                 atomic_store(&p->has_failed, true);
         }
-        uint64_t took_us = now_us() - before_us;
+        uint64_t took_us = clock_us(CLOCK_MONOTONIC) - before_us;
         if (!meanwhile)
             continue;
         atomic_fetch_add(&p->steps_meanwhile[a->number], 1);

@@ -103,8 +103,8 @@ static void lifted_limit(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        METER_IN_CHILD(whole_blocks),  METER_IN_CHILD(parts_of_blocks), METER_IN_CHILD(several_blocks),
-        METER_IN_CHILD(small_regions), METER_IN_CHILD(lifted_limit),
+        IN_CHILD(whole_blocks),  IN_CHILD(parts_of_blocks), IN_CHILD(several_blocks),
+        IN_CHILD(small_regions), IN_CHILD(lifted_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

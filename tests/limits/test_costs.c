@@ -32,10 +32,10 @@ static void heaps_are_made_quickly(void **state)
     (void)state;
     uint64_t best_us = UINT64_MAX;
     for (unsigned round = 0; round < 5; round++) {
-        uint64_t before_us = meter_now_us();
+        uint64_t before_us = clock_us(CLOCK_MONOTONIC);
         for (unsigned i = 0; i < MAKE_AND_UNMAKE; i++)
             assert_int_equal(pageheap_destroy(pageheap_create(NULL)), 0);
-        uint64_t took_us = meter_now_us() - before_us;
+        uint64_t took_us = clock_us(CLOCK_MONOTONIC) - before_us;
         best_us = took_us < best_us ? took_us : best_us;
     }
     print_message("%llu us for %d\n", (unsigned long long)best_us, MAKE_AND_UNMAKE);

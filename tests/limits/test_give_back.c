@@ -59,8 +59,8 @@ static void free_nine_of_ten(crowd *c)
 static void live_on(crowd *c, unsigned ms)
 {
     char *small[SMALL_LIVE] = { NULL };
-    uint64_t until_us = meter_now_us() + (uint64_t)ms * 1000;
-    for (uint64_t step = 0; meter_now_us() < until_us; step++) {
+    uint64_t until_us = clock_us(CLOCK_MONOTONIC) + (uint64_t)ms * 1000;
+    for (uint64_t step = 0; clock_us(CLOCK_MONOTONIC) < until_us; step++) {
         unsigned slot = (unsigned)dice_below(&c->dice, SMALL_LIVE);
         assert_int_equal(pageheap_free(c->heap, small[slot], 1 + slot % 8), 0);
         small[slot] = pageheap_alloc(c->heap, 1 + slot % 8, 0);

@@ -121,10 +121,10 @@ static void locks_that_are_not_granted(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        METER_IN_CHILD(all_memory_is_locked),
-        METER_IN_CHILD(memory_is_locked_later),
-        METER_IN_CHILD(locking_has_a_limit),
-        METER_IN_CHILD(locks_that_are_not_granted),
+        IN_CHILD(all_memory_is_locked),
+        IN_CHILD(memory_is_locked_later),
+        IN_CHILD(locking_has_a_limit),
+        IN_CHILD(locks_that_are_not_granted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

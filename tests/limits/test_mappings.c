@@ -169,7 +169,7 @@ static void few_mappings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        METER_IN_CHILD(frees_at_the_limit),
+        IN_CHILD(frees_at_the_limit),
         cmocka_unit_test(few_mappings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

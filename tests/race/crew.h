@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
+#include "clock.h"
 #include "pageheap/pageheap.h"
 #include "unit/dice.h"
 
@@ -40,9 +41,7 @@ static _Atomic uint64_t crew_wrongs;
 
 static inline uint64_t crew_now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return clock_us(CLOCK_MONOTONIC) / 1000;
 }
 
 /* Wait politely, round 0, 1, 2, ...: there may be more threads than processors. */

@@ -106,19 +106,12 @@ static void its_heap_waits_for_it(void **state)
 
 static pageheap *used[USED], *unused[UNUSED];
 
-/* Of processor, which other processes change less: all other threads sleep meanwhile. */
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
+/* Tells the time by processor: all other threads sleep meanwhile. */
 static void *use_all(void *ret_us)
 {
     for (unsigned i = 0; i < USED; i++)
         EXPECT(pageheap_free(used[i], pageheap_alloc(used[i], 1, 0), 1) == 0);
-    *(uint64_t *)ret_us = now_us();
+    *(uint64_t *)ret_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     return NULL;
 }
 
@@ -129,7 +122,7 @@ static uint64_t measure_end_us(void)
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t from_us = 0;
         crew_run(use_all, &from_us, 0, 1);
-        uint64_t took_us = now_us() - from_us;
+        uint64_t took_us = clock_us(CLOCK_PROCESS_CPUTIME_ID) - from_us;
         least_us = round != 0 && took_us < least_us ? took_us : least_us;
     }
     return least_us;
