@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* peer_library.c -- see peer_library.h. */
 #include "peer_library.h"
 
 #include "../peer.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pageheap.hpp: handles give back what they hold, once;
- * the memory_resource serves the standard's containers. */
+/* test_hpp.cpp -- pageheap.hpp: handles give back what they hold, once; the memory_resource serves the
+ * standard's containers. */
 #include <pageheap/pageheap.hpp>
 
 #include <cstdio>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* GDB's interface, read as a debugger reads it: the list, each ELF file in it, and what notices there are. */
+/* test_gdb.c -- GDB's interface, read as a debugger reads it: the list, each ELF file in it, and what
+ * notices there are. */
 #include "scene.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Chains: every hook reaches everybody who wants it, in order, with what it was called with. */
+/* test_hook_chain.c -- chains: every hook reaches everybody who wants it, in order, with what it was called
+ * with. */
 #include "scene.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Jitdumps, read as perf reads them: the header, each record, the marker, and when a record is written. */
+/* test_jitdump.c -- jitdumps, read as perf reads them: the header, each record, the marker, and when a
+ * record is written. */
 #include "scene.h"
 
 #include "child.h"

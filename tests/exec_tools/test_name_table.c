@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of names, against an array that is too simple to be wrong. */
+/* test_name_table.c -- the table of names, against an array that is too simple to be wrong. */
 #include "scene.h"
 
 #include "exec_tools/names.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Perf maps: what is in the file, which files are never touched, how long it may get, and whose it is. */
+/* test_perfmap.c -- perf maps: what is in the file, which files are never touched, how long it may get, and
+ * whose it is. */
 #include "scene.h"
 
 #include "child.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All tools at once on a heap of each backend: what it tells them is what they need. */
+/* test_tools_heap.c -- all tools at once on a heap of each backend: what it tells them is what they need. */
 #include "scene.h"
 
 #include "child.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* fake_os.c -- see fake_os.h. */
 #include "fake_os.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* scenes.c -- see scenes.h. */
 #include "scenes.h"
 
 #include <pthread.h>

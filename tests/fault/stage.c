@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* stage.c -- see stage.h. */
 #include "stage.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RTHeapPage*: what each call gives, and that a refused call changes nothing. */
+/* test_iprt_heap.c -- RTHeapPage*: what each call gives, and that a refused call changes nothing. */
 #define _GNU_SOURCE
 #include "probe.h"
 

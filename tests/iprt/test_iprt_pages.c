@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RTMemPage*: bytes to pages and back, flags, tags, and that a wrong free changes nothing. */
+/* test_iprt_pages.c -- RTMemPage*: bytes to pages and back, flags, tags, and that a wrong free changes
+ * nothing. */
 #define _GNU_SOURCE
 #include "probe.h"
 

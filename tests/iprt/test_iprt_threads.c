@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RTMemPage* and RTHeapPage* from many threads at once, and across fork. */
+/* test_iprt_threads.c -- RTMemPage* and RTHeapPage* from many threads at once, and across fork. */
 #define _GNU_SOURCE
 #include "probe.h"
 

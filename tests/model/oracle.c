@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* oracle.c -- see oracle.h. */
 #include "oracle.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A stranger's program: sees the installed headers, links the installed library, uses it once. */
+/* consumer.c -- a stranger's program: sees the installed headers, links the installed library, uses both. */
 #include <pageheap/iprt.h>
 #include <pageheap/pageheap.h>
 

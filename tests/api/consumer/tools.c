@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A stranger's program that uses the tools of executable heaps and nothing of the heaps' library. */
+/* tools.c -- a stranger's program that uses the tools of executable heaps and nothing of the library. */
 #include <pageheap/exec_tools.h>
 
 #include <stdio.h>
