@@ -40,9 +40,8 @@ static void *finish(pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flag
     ph_os_unpoison(base, bytes);
     if ((flags & PAGEHEAP_ZERO) && !(run & PH_RUN_CLEAN))
         ph_os_clear(base, bytes);
-    if (flags & PAGEHEAP_POPULATE)
-        (void)ph_heap_note(heap,
-                           ph_os.advise(base, bytes, PH_ADVICE_POPULATE)); /* the first touch does the rest */
+    if (flags & PAGEHEAP_POPULATE) /* what this leaves, the first touch does */
+        (void)ph_heap_note(heap, ph_os.advise(base, bytes, PH_ADVICE_POPULATE));
     return base;
 }
 

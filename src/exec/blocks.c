@@ -40,8 +40,8 @@ static int secure_block(pageheap_exec *exec, uintptr_t rx)
 {
     if (exec->uses_guards) {
         int refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
-        if (refused != 0 &&
-            ph_os.unlock((void *)rx, PH_BLOCK_BYTES) == 0) /* locked memory takes none: mlockall */
+        /* Locked memory takes none: mlockall. */
+        if (refused != 0 && ph_os.unlock((void *)rx, PH_BLOCK_BYTES) == 0)
             refused = ph_os.advise((void *)rx, PH_BLOCK_BYTES, PH_ADVICE_GUARD);
         return ph_code_note(exec, refused);
     }
@@ -263,7 +263,7 @@ void ph_code_guard_again(pageheap_exec *exec)
         unsigned kind = ph_load_relaxed(&block->kind);
         if (kind == PH_BLOCK_PAGES || kind == PH_BLOCK_EMPTY)
             guard_block(exec, block);
-        else if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+        else if (ph_block_is_long(kind))
             guard_end(exec, block);
     }
 }

@@ -213,7 +213,7 @@ static bool is_full(const pageheap_exec *exec, uintptr_t rx)
     if (!ph_code_is_mapped(exec, rx) || block == NULL)
         return false;
     unsigned kind = ph_load_relaxed(&block->kind);
-    if (kind == PH_BLOCK_LARGE || kind == PH_BLOCK_BODY)
+    if (ph_block_is_long(kind))
         return ph_large_pages_in(block) == ph_block_pages(block);
     ph_block_unused_bits(block, unused);
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)

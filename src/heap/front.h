@@ -118,8 +118,7 @@ typedef struct ph_front {
     uint32_t drain_from; /* run length at which the next partial drain begins */
     ph_index index;
     ph_kept *tops[PH_BLOCK_PAGES_MAX + 1]; /* of the magazines, by run length; never NULL */
-    struct ph_pieces
-        *pieces; /* exec/pieces.h: code smaller than a page, cut from this front's runs; or NULL */
+    struct ph_pieces *pieces;              /* exec/pieces.h, or NULL */
     uint64_t seen_collected_pages; /* purge_turn: what collected_pages was at the balance's last look */
     uint64_t seen_since_ms;        /* purge_turn: when it was first seen so */
     /* Set once; PH_DEAD_HEAP_ID from destroy's first step on, which homes guards. */

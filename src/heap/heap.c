@@ -129,8 +129,7 @@ static bool unlink_heap(pageheap *heap)
     if (is_found) {
         *link = heap->next;
         ph_store_relaxed(&heap->id, PH_DEAD_HEAP_ID);
-        ph_fronts_disown(
-            heap); /* under the registry: no child of a fork goes into a heap that is not there */
+        ph_fronts_disown(heap); /* before a fork may come: no child goes into a heap that is not there */
     }
     ph_registry_unlock();
     return is_found;

@@ -214,8 +214,8 @@ static int take_from_caller(ph_block *head, uintptr_t address, uint64_t pages, u
     uint32_t expected = PH_LARGE_LIVE;
     if (address % PH_BLOCK_BYTES != 0 || (pages != 0 && pages != ph_load_relaxed(&head->large.pages)))
         return PAGEHEAP_EBADRUN;
-    return ph_cas_acq_rel(&head->large.state, &expected, state) ? 0
-                                                                : PAGEHEAP_EBADRUN; /* pairs with enliven */
+    bool is_taken = ph_cas_acq_rel(&head->large.state, &expected, state); /* pairs with enliven */
+    return is_taken ? 0 : PAGEHEAP_EBADRUN;
 }
 
 int ph_large_free(pageheap *heap, ph_block *head, uintptr_t address, uint64_t pages)

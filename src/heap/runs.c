@@ -318,8 +318,7 @@ static int free_unowned(pageheap *heap, ph_block *block, uintptr_t address, size
 static int free_within_huge(pageheap *heap, uintptr_t address, size_t pages)
 {
     const ph_block *head = ph_huge_head(address);
-    const ph_front *owner =
-        head == NULL ? NULL : ph_load_acquire(ph_owner_of(head)); /* pairs with register_run */
+    const ph_front *owner = head == NULL ? NULL : ph_owner_at(ph_block_base(head));
     if (owner == NULL || owner->heap != heap)
         return PAGEHEAP_ENOTOURS;
     return ph_special_free(heap, address, pages);
