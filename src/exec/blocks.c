@@ -28,6 +28,47 @@ static void set_mapped(pageheap_exec *exec, uintptr_t rx, bool is_mapped)
     ph_fetch_add_relaxed(&exec->mapped_blocks, is_mapped ? 1 : (uint64_t)0 - 1);
 }
 
+/* ---- the second view (map_turn held) ------------------------------------------------------ */
+
+static void set_withheld(pageheap_exec *exec, uintptr_t rx, bool is_withheld)
+{
+    size_t block = (rx - exec->rx_base) >> PH_BLOCK_LOG2;
+    uint64_t bit = UINT64_C(1) << (block % 64);
+    uint64_t *word = &exec->withheld[block / 64];
+    *word = is_withheld ? *word | bit : *word & ~bit;
+}
+
+static bool is_withheld(const pageheap_exec *exec, uintptr_t rx)
+{
+    size_t block = (rx - exec->rx_base) >> PH_BLOCK_LOG2;
+    return ((exec->withheld[block / 64] >> (block % 64)) & 1) != 0;
+}
+
+bool ph_code_was_withheld(pageheap_exec *exec, uintptr_t rx)
+{
+    bool was_withheld = is_withheld(exec, rx);
+    set_withheld(exec, rx, false);
+    return was_withheld;
+}
+
+int ph_code_withhold_rw(pageheap_exec *exec, uintptr_t rx)
+{
+    int error = ph_code_note(exec, ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+    if (error == 0)
+        set_withheld(exec, rx, true);
+    return error;
+}
+
+int ph_code_hide_rw(pageheap_exec *exec, uintptr_t rx)
+{
+    if (exec->rw_delta == 0)
+        return 0;
+    int error = ph_code_note(exec, ph_code_os.hide(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+    if (error == 0)
+        set_withheld(exec, rx, false);
+    return error;
+}
+
 static int advise(pageheap_exec *exec, uintptr_t rx, size_t bytes, enum ph_advice advice)
 {
     return ph_code_note(exec, ph_os.advise((void *)rx, bytes, advice));
@@ -57,8 +98,7 @@ static int secure_block(pageheap_exec *exec, uintptr_t rx)
 static void unmap_views(pageheap_exec *exec, uintptr_t rx)
 {
     (void)ph_code_note(exec, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES));
-    if (exec->rw_delta != 0)
-        (void)ph_code_note(exec, ph_code_os.hide((void *)(rx + exec->rw_delta), PH_BLOCK_BYTES));
+    (void)ph_code_hide_rw(exec, rx);
 }
 
 /* The hook is told before anybody can put code there. */
@@ -68,11 +108,14 @@ static int map_block(pageheap_exec *exec, uintptr_t rx)
         return 0;
     if (!ph_code_is_live(exec))
         return -EACCES; /* sealed this moment */
-    int error = ph_code_backend(exec)->map(exec, rx, rx + exec->rw_delta);
+    /* What could not be hidden when the block was unmapped goes first: afterwards nobody would know of it. */
+    int error = is_withheld(exec, rx) ? ph_code_hide_rw(exec, rx) : 0;
+    if (error == 0)
+        error = ph_code_backend(exec)->map(exec, rx, rx + exec->rw_delta);
     if (error != 0)
         return error;
     if (ph_code_backend(exec)->has_rw && exec->fork_policy != PAGEHEAP_EXEC_FORK_SHARE)
-        error = ph_code_note(exec, ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+        error = ph_code_withhold_rw(exec, rx);
     if (error == 0)
         error = secure_block(exec, rx);
     if (error != 0) {
@@ -111,8 +154,8 @@ int ph_code_discard_pages(pageheap_exec *exec, uintptr_t rx, size_t bytes)
     return error;
 }
 
-/* Once the rx view is gone the block counts as unmapped, whatever becomes of the other: the next map puts its
- * own in the place of both. */
+/* Once the rx view is gone the block counts as unmapped, whatever becomes of the other: the next map hides it
+ * first. */
 static int discard_block(pageheap_exec *exec, uintptr_t rx)
 {
     ph_mutex_lock(&exec->map_turn);
@@ -120,8 +163,7 @@ static int discard_block(pageheap_exec *exec, uintptr_t rx)
     int error = was_mapped ? ph_code_note(exec, ph_code_os.hide((void *)rx, PH_BLOCK_BYTES)) : 0;
     if (was_mapped && error == 0) {
         set_mapped(exec, rx, false);
-        if (exec->rw_delta != 0)
-            (void)ph_code_note(exec, ph_code_os.hide(ph_code_rw(exec, rx), PH_BLOCK_BYTES));
+        (void)ph_code_hide_rw(exec, rx);
         if (exec->hooks.block_unmapped != NULL)
             exec->hooks.block_unmapped(exec->hooks.ctx, (const void *)rx, PH_BLOCK_BYTES);
     }

@@ -77,8 +77,9 @@ struct pageheap_exec {
     _Atomic(struct ph_slab *) *slabs;     /* by place; map_turn to set */
     _Atomic uint64_t *written, *executed; /* a bit a page; any thread that holds the span */
     _Atomic uint64_t *mapped;             /* a bit a block; map_turn to change, read by anyone */
-    uint64_t *lost;    /* a bit a block: its rw addresses are another's; fork.c alone sets */
-    uint16_t *writers; /* _FLIP: a count a page; write_turn */
+    uint64_t *withheld; /* a bit a block: children have no rw view; map_turn, and mapped or not */
+    uint64_t *lost;     /* a bit a block: its rw addresses are another's; fork.c alone sets */
+    uint16_t *writers;  /* _FLIP: a count a page; write_turn */
 
     uint64_t carved_bytes; /* of the reservation, given to the heap as regions; grow_turn */
     ph_mutex map_turn, write_turn;
@@ -169,6 +170,13 @@ int ph_code_discard_pages(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 void ph_code_discard_end(pageheap_exec *exec, uintptr_t rx, size_t bytes);
 /* Guard the clean pages of all blocks anew: a child of fork may have lost them. */
 void ph_code_guard_again(pageheap_exec *exec);
+/* Nobody reaches the block's rw view, if it has one, any more: its addresses are reserved.  0 or a negative
+ * errno, counted, and the view is what it was (map_turn held, as for the next two). */
+int ph_code_hide_rw(pageheap_exec *exec, uintptr_t rx);
+/* No child of a fork has the block's rw view: 0 or a negative errno, counted. */
+int ph_code_withhold_rw(pageheap_exec *exec, uintptr_t rx);
+/* True if so, and not any more: what became of it in this child, the caller knows. */
+bool ph_code_was_withheld(pageheap_exec *exec, uintptr_t rx);
 bool ph_code_is_mapped(const pageheap_exec *exec, uintptr_t rx);
 
 /* ---- spans.c ------------------------------------------------------------------------------ */

@@ -75,7 +75,7 @@ static int make_tables(pageheap_exec *exec)
     size_t page_bits = words_for(pages);
     size_t block_bits = words_for(exec->reserved_bytes >> PH_BLOCK_LOG2);
     size_t writers_bytes = exec->backend == PAGEHEAP_EXEC_FLIP ? (size_t)pages * sizeof exec->writers[0] : 0;
-    size_t bytes = slabs_bytes + 2 * page_bits + 2 * block_bits + writers_bytes;
+    size_t bytes = slabs_bytes + 2 * page_bits + 3 * block_bits + writers_bytes;
     exec->tables_bytes = ph_align_up(bytes, ph_os_facts_now.page_bytes);
     int error = ph_os.map(exec->tables_bytes, &exec->tables);
     if (error != 0)
@@ -85,6 +85,7 @@ static int make_tables(pageheap_exec *exec)
     exec->written = (void *)(next += slabs_bytes);
     exec->executed = (void *)(next += page_bits);
     exec->mapped = (void *)(next += page_bits);
+    exec->withheld = (void *)(next += block_bits);
     exec->lost = (void *)(next += block_bits);
     exec->writers = (void *)(next + block_bits);
     return 0;
@@ -194,8 +195,7 @@ int ph_code_seal(pageheap_exec *exec)
         uintptr_t rx = exec->rx_base + at;
         if (!ph_code_is_mapped(exec, rx))
             continue;
-        if (exec->rw_delta != 0 &&
-            ph_code_note(exec, ph_code_os.hide((void *)(rx + exec->rw_delta), PH_BLOCK_BYTES)) != 0)
+        if (ph_code_hide_rw(exec, rx) != 0)
             result = -ENOMEM;
         if (is_writable_there &&
             ph_code_note(exec, ph_code_os.protect((void *)rx, PH_BLOCK_BYTES, PH_ACCESS_RX)) != 0)

@@ -80,14 +80,15 @@ static void drop_copies(pageheap_exec *exec)
     exec->copy.bytes = 0;
 }
 
-/* A block's rw view was kept from the child: nothing else may come to lie there.  Something may lie there
- * already: other libraries' handlers of fork have run before this one, and may have begun threads. */
-static void hide_rw(pageheap_exec *exec)
+/* A block's rw view was kept from the child, be it one that the system would not hide when the block was
+ * unmapped: nothing else may come to lie there.  Something may lie there already: other libraries' handlers
+ * of fork have run before this one, and may have begun threads. */
+static void reserve_withheld(pageheap_exec *exec)
 {
     uintptr_t end = exec->rx_base + exec->reserved_bytes;
-    uintptr_t rx = next_mapped(exec, exec->rx_base);
-    for (; rx < end; rx = next_mapped(exec, rx + PH_BLOCK_BYTES)) {
-        if (ph_code_note(exec, ph_code_os.reserve_at(ph_code_rw(exec, rx), PH_BLOCK_BYTES)) != 0)
+    for (uintptr_t rx = exec->rx_base; rx < end; rx += PH_BLOCK_BYTES) {
+        if (ph_code_was_withheld(exec, rx) &&
+            ph_code_note(exec, ph_code_os.reserve_at(ph_code_rw(exec, rx), PH_BLOCK_BYTES)) != 0)
             ph_code_lose_rw(exec, rx);
     }
 }
@@ -101,7 +102,7 @@ static bool adopt_copies(pageheap_exec *exec)
         void *own_rx = (void *)(exec->copy.rx + at), *own_rw = (void *)(exec->copy.rw + at);
         is_done = ph_code_os.duplicate(own_rx, (void *)rx, PH_BLOCK_BYTES) == 0 &&
                   ph_code_os.duplicate(own_rw, ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0 &&
-                  ph_code_os.keep_from_child(ph_code_rw(exec, rx), PH_BLOCK_BYTES) == 0;
+                  ph_code_withhold_rw(exec, rx) == 0;
         rx = next_mapped(exec, rx + PH_BLOCK_BYTES);
     }
     return is_done;
@@ -135,12 +136,14 @@ static void settle_child(pageheap_exec *exec)
         exec->memory_file = -1;
         (void)ph_code_note(exec, ph_code_os.memory_open(&exec->memory_file));
     }
-    if (!ph_code_backend(exec)->is_shared || !ph_code_is_live(exec))
+    if (!ph_code_backend(exec)->is_shared)
+        return;
+    reserve_withheld(exec); /* in any state: destroy unmaps what is not known to be lost */
+    if (!ph_code_is_live(exec))
         return;
     if (exec->fork_policy == PAGEHEAP_EXEC_FORK_SHARE) {
         ph_store_relaxed(&exec->state, PH_CODE_BORROWED);
     } else {
-        hide_rw(exec);
         if (exec->fork_policy != PAGEHEAP_EXEC_FORK_PRIVATE || !adopt_copies(exec))
             ph_store_relaxed(&exec->state, PH_CODE_READ_ONLY);
         drop_copies(exec);
