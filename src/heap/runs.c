@@ -143,8 +143,15 @@ static void begin_labels(ph_front *front)
     ph_front_leave(front);
 }
 
-/* The label of a block's first labelled run is written nowhere yet.  The run, or 0: it is gone, for want of a
- * table. */
+/* False: the run's block had no table of labels when it was taken. */
+static bool is_called(uintptr_t run, const char *label)
+{
+    const ph_block *block = ph_block_of_ours(run);
+    return ph_label_of(block, ph_block_page(block, run)) == label;
+}
+
+/* The label of a block's first labelled run is written nowhere yet: another thread that has such a run in the
+ * same block (need.c) may have made the table by now.  The run, or 0: it is gone, for want of a table. */
 static uintptr_t label_first(pageheap *heap, uintptr_t run, unsigned pages, const char *label)
 {
     const ph_block *block = ph_block_of_ours(run);
@@ -170,7 +177,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, con
         ph_front_restock(front, pages);
         run = live_from_anywhere(heap, front, pages, align_pages, label);
     }
-    if (run != 0 && label != NULL && ph_labels_of(ph_block_of_ours(run)) == NULL)
+    if (run != 0 && label != NULL && !is_called(run, label))
         run = label_first(heap, run, pages, label);
     if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
         ph_heap_grown(heap, front);
