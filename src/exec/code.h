@@ -18,9 +18,10 @@
  *                   clear for all others (heaps that do not fill: for all pages)
  *               C5  slabs[i] is NULL or the record of the i-th slab's place, for good
  *
- * Lock order    map_turn, then write_turn, after all of heap/heap.h's; who holds write_turn takes no other,
- *               but for a fork, which takes those of every heap.  They are turns: system calls are made under
- *               them, and only their like wait.
+ * Lock order    map_turn, then write_turn, after the two turns of heap/heap.h; who holds write_turn takes no
+ *               other, but for a fork, which takes those of every heap.  They are turns: system calls are
+ *               made under them, and only their like wait.  Hooks are called under map_turn, and may use
+ *               other heaps: so a fork, which holds what these need, does not wait for it (heap/fork.c).
  */
 #ifndef PH_EXEC_CODE_H
 #define PH_EXEC_CODE_H
@@ -244,6 +245,8 @@ int ph_code_each(pageheap_exec *exec, pageheap_exec_span_fn *fn, void *ctx);
 
 /* ---- fork.c ------------------------------------------------------------------------------- */
 
+bool ph_code_hold(pageheap *heap, bool waits);
+void ph_code_let_go(pageheap *heap);
 void ph_code_before_fork(pageheap *heap);
 void ph_code_after_fork(pageheap *heap, bool is_child);
 

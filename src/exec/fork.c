@@ -151,11 +151,26 @@ static void settle_child(pageheap_exec *exec)
     ph_code_guard_again(exec);
 }
 
+bool ph_code_hold(pageheap *heap, bool waits)
+{
+    pageheap_exec *exec = heap->exec;
+    if (waits)
+        ph_mutex_lock(&exec->map_turn);
+    else if (!ph_mutex_try_lock(&exec->map_turn))
+        return false;
+    ph_mutex_lock(&exec->write_turn); /* held for a system call, and no hook */
+    return true;
+}
+
+void ph_code_let_go(pageheap *heap)
+{
+    ph_mutex_unlock(&heap->exec->write_turn);
+    ph_mutex_unlock(&heap->exec->map_turn);
+}
+
 void ph_code_before_fork(pageheap *heap)
 {
     pageheap_exec *exec = heap->exec;
-    ph_mutex_lock(&exec->map_turn);
-    ph_mutex_lock(&exec->write_turn);
     if (wants_copy(exec))
         make_copies(exec);
 }
@@ -167,6 +182,4 @@ void ph_code_after_fork(pageheap *heap, bool is_child)
         settle_child(exec);
     else
         drop_copies(exec);
-    ph_mutex_unlock(&exec->write_turn);
-    ph_mutex_unlock(&exec->map_turn);
 }

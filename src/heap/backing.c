@@ -28,6 +28,18 @@ static int plain_unmap(pageheap *heap, void *base, size_t bytes)
 }
 
 /* Private memory: the kernel does what is needed. */
+static bool plain_hold(pageheap *heap, bool waits)
+{
+    (void)heap;
+    (void)waits;
+    return true;
+}
+
+static void plain_let_go(pageheap *heap)
+{
+    (void)heap;
+}
+
 static void plain_before_fork(pageheap *heap)
 {
     (void)heap;
@@ -44,6 +56,8 @@ const ph_backing ph_backing_plain = {
     .use = plain_use,
     .discard = plain_discard,
     .unmap = plain_unmap,
+    .hold = plain_hold,
+    .let_go = plain_let_go,
     .before_fork = plain_before_fork,
     .after_fork = plain_after_fork,
 };

@@ -2,16 +2,17 @@
 /* fork.c -- a child must find every lock free and every front at rest.
  *
  * Before fork: take every lock of every heap, in the order of heap.h; who makes or destroys a heap waits with
- * us for turns that others have, and who allocates does not.  After it, parent and child let them go in
- * reverse.  In the child only the forking thread lives on: the other threads' fronts become vacant, and their
- * blocks serve whoever comes.
+ * us for turns that others have, and who allocates does not, nor a hook that does either.  After it, parent
+ * and child let them go in reverse.  In the child only the forking thread lives on: the other threads' fronts
+ * become vacant, and their blocks serve whoever comes.
  */
 #include "heap/heap.h"
 
 #include "map/meta.h"
 #include "os/thread.h"
 
-#define GROW_ROUNDS 100u /* of looks whether nobody grows a heap, before fork insists */
+#define GROW_ROUNDS 100u   /* of looks whether nobody grows a heap, before fork insists */
+#define HOOK_ROUNDS 10000u /* whether no block of code comes or goes: about a second */
 
 static void lock_heap(pageheap *heap)
 {
@@ -34,15 +35,9 @@ static void lock_grow_turn(pageheap *heap)
     ph_mutex_lock(&heap->grow_turn);
 }
 
-static void lock_purge_turn(pageheap *heap)
-{
-    ph_mutex_lock(&heap->purge_turn);
-}
-
-static void unlock_turns(pageheap *heap)
+static void unlock_grow_turn(pageheap *heap)
 {
     ph_mutex_unlock(&heap->grow_turn);
-    ph_mutex_unlock(&heap->purge_turn);
 }
 
 /* All, but for the first one that somebody has: then none, and that one's heap. */
@@ -70,6 +65,64 @@ static void lock_grow_turns(void)
         ph_heap_each(lock_grow_turn);
 }
 
+/* For this wait allocations only before they fail, and no hook is called meanwhile but in heaps of code. */
+static bool take_purge_turn(pageheap *heap, bool waits)
+{
+    if (heap->exec != NULL && !waits)
+        return ph_mutex_try_lock(&heap->purge_turn);
+    ph_mutex_lock(&heap->purge_turn);
+    return true;
+}
+
+static void unlock_purge_turn(pageheap *heap)
+{
+    ph_mutex_unlock(&heap->purge_turn);
+}
+
+static bool hold_backing(pageheap *heap, bool waits)
+{
+    return heap->backing->hold(heap, waits);
+}
+
+static void let_go_of_backing(pageheap *heap)
+{
+    heap->backing->let_go(heap);
+}
+
+/* Of each heap, or of none and false. */
+static bool take_all(bool (*take)(pageheap *, bool), void (*give)(pageheap *), bool waits)
+{
+    pageheap *busy = ph_heap_first();
+    while (busy != NULL && take(busy, waits))
+        busy = busy->next;
+    for (pageheap *heap = ph_heap_first(); busy != NULL && heap != busy; heap = heap->next)
+        give(heap);
+    return busy == NULL;
+}
+
+/* False if a hook may be under way, and we are not to wait for it: nothing is held. */
+static bool take_turns(bool waits)
+{
+    ph_registry_lock();
+    if (take_all(take_purge_turn, unlock_purge_turn, waits)) {
+        lock_grow_turns();
+        if (take_all(hold_backing, let_go_of_backing, waits))
+            return true;
+        ph_heap_each(unlock_grow_turn);
+        ph_heap_each(unlock_purge_turn);
+    }
+    ph_registry_unlock();
+    return false;
+}
+
+/* Where a block of code comes or goes a hook is told, which may use any other heap, or make one: so nothing
+ * is held while that is waited for.  Not for ever, here too. */
+static void lock_turns(void)
+{
+    for (unsigned round = 0; !take_turns(round >= HOOK_ROUNDS); round++)
+        ph_wait_round(round);
+}
+
 static void prepare_backing(pageheap *heap)
 {
     heap->backing->before_fork(heap);
@@ -87,9 +140,7 @@ static void settle_backing_of_child(pageheap *heap)
 
 static void before_fork(void)
 {
-    ph_registry_lock();
-    ph_heap_each(lock_purge_turn); /* for these waits an allocation only before it fails */
-    lock_grow_turns();
+    lock_turns();
     ph_heap_each(lock_heap);
     ph_homes_lock();
     ph_meta_lock();
@@ -101,7 +152,9 @@ static void unlock_all(void)
     ph_meta_unlock();
     ph_homes_unlock();
     ph_heap_each(unlock_heap);
-    ph_heap_each(unlock_turns);
+    ph_heap_each(let_go_of_backing);
+    ph_heap_each(unlock_grow_turn);
+    ph_heap_each(unlock_purge_turn);
     ph_registry_unlock();
 }
 

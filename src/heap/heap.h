@@ -72,14 +72,18 @@ typedef struct ph_attribute {
 
 /* What stands behind a heap's addresses: plain memory (backing.c), or two views of code (exec/blocks.c).
  * "Clean" pages are those that hold no memory: plain ones read zero, those for code cannot be reached and
- * have to be made ready by whoever takes them.  Each call returns 0 or a negative errno, and has counted its
- * failures; none is made with a lock held but those of the two fork handlers. */
+ * have to be made ready by whoever takes them.  Each call but the last four, which are for fork, returns 0 or
+ * a negative errno, has counted its failures, and is made with no lock held. */
 typedef struct ph_backing {
     int (*reserve)(pageheap *heap, size_t bytes, size_t align_bytes, void **ret_base);
     int (*use)(pageheap *heap, void *base, size_t bytes);     /* all pages clean after that */
     int (*discard)(pageheap *heap, void *base, size_t bytes); /* pages of nobody's become clean */
     int (*unmap)(pageheap *heap, void *base, size_t bytes);
-    void (*before_fork)(pageheap *heap); /* every lock of the heap is held */
+    /* No block comes or goes any more until let_go: true, or false if somebody is at one this moment and we
+     * are not to wait (both turns are held). */
+    bool (*hold)(pageheap *heap, bool waits);
+    void (*let_go)(pageheap *heap);
+    void (*before_fork)(pageheap *heap); /* every lock of every heap is held; like the next */
     void (*after_fork)(pageheap *heap, bool is_child);
     uint32_t discard_blocks_max; /* in one call; 0: no bound */
     bool mixed_is_clean;         /* a run of which some pages are clean counts as clean, not as dirty */

@@ -235,12 +235,83 @@ static void never_the_parents(void **state)
     }
 }
 
+/* ---- hooks that use other heaps ------------------------------------------------------------ */
+
+static struct {
+    pageheap *plain;
+    pageheap_exec_span span;
+    atomic_bool is_inside;
+} hooked;
+
+/* Slow, so that the fork begins meanwhile; then it does what it is not forbidden to. */
+static void use_other_heaps(void *ctx, const void *rx, size_t bytes)
+{
+    (void)ctx;
+    (void)rx;
+    (void)bytes;
+    atomic_store(&hooked.is_inside, true);
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    for (size_t pages = 1; pages < 100000; pages *= 7)
+        REQUIRE(pageheap_free(hooked.plain, pageheap_alloc(hooked.plain, pages, 0), pages) == 0);
+    (void)pageheap_trim(hooked.plain, 0);
+    REQUIRE(pageheap_destroy(pageheap_create(NULL)) == 0);
+}
+
+static void *map_a_block(void *of)
+{
+    REQUIRE(pattern_alloc(of, PAGE, 7, &hooked.span) == 0);
+    return NULL;
+}
+
+static void *unmap_it(void *of)
+{
+    REQUIRE(pageheap_exec_free(of, hooked.span.rx, PAGE) == 0);
+    (void)pageheap_exec_trim(of, 0);
+    return NULL;
+}
+
+static void fork_meanwhile(pageheap_exec *heap, void *(*change)(void *))
+{
+    pthread_t thread;
+    int status = -1;
+    atomic_store(&hooked.is_inside, false);
+    REQUIRE(pthread_create(&thread, NULL, change, heap) == 0);
+    while (!atomic_load(&hooked.is_inside))
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+}
+
+static void fork_amid_a_hook(void *of)
+{
+    pageheap_exec_hooks hooks = { .block_mapped = use_other_heaps, .block_unmapped = use_other_heaps };
+    pageheap_exec_options options = exec_options(*(uint32_t *)of);
+    options.hooks = &hooks;
+    hooked.plain = pageheap_create(NULL);
+    pageheap_exec *heap = pageheap_exec_create(&options);
+    REQUIRE(hooked.plain != NULL && heap != NULL);
+    fork_meanwhile(heap, map_a_block);
+    fork_meanwhile(heap, unmap_it);
+    REQUIRE(pageheap_exec_destroy(heap) == 0 && pageheap_destroy(hooked.plain) == 0);
+}
+
+static void hooks_may_use_other_heaps(void **state)
+{
+    (void)state;
+    EXEC_FOR_BACKENDS(backend, PAGEHEAP_EXEC_RWX)
+    child_judge(child_status(fork_amid_a_hook, &backend, 10 + EXEC_SHARE), "a hook amid a fork");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_the_parents),
         cmocka_unit_test(deny_amid_work),
         cmocka_unit_test(private_amid_work),
+        cmocka_unit_test(hooks_may_use_other_heaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
