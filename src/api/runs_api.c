@@ -178,8 +178,8 @@ size_t pageheap_alloc_many(pageheap *heap, size_t pages, uint32_t flags, void **
 static int free_poisoned(pageheap *heap, void *run, size_t pages)
 {
     pageheap_run found;
-    bool is_right = PH_HAS_ASAN && ph_run_find((uintptr_t)run, &found) == 0 && found.heap == heap &&
-                    found.start == run && (pages == 0 || pages == found.pages);
+    bool is_right = PH_HAS_ASAN && ph_run_find_in(heap, (uintptr_t)run, &found) == 0 && found.start == run &&
+                    (pages == 0 || pages == found.pages);
     if (is_right)
         ph_os_poison(run, found.pages << heap->page_log2);
     int code = ph_run_free(heap, (uintptr_t)run, pages);
@@ -267,11 +267,9 @@ static int find_exact(pageheap *heap, const void *run, size_t pages, pageheap_ru
         return PAGEHEAP_EINVAL;
     if (!is_possible(heap, pages))
         return PAGEHEAP_ERANGE;
-    int code = ph_run_find((uintptr_t)run, ret_found);
+    int code = ph_run_find_in(heap, (uintptr_t)run, ret_found);
     if (code != 0)
         return code;
-    if (ret_found->heap != heap)
-        return PAGEHEAP_ENOTOURS;
     return ret_found->start == run && ret_found->pages == pages ? 0 : PAGEHEAP_EBADRUN;
 }
 
@@ -348,10 +346,8 @@ int pageheap_discard(pageheap *heap, void *addr, size_t pages)
         return PAGEHEAP_EINVAL;
     if (!is_possible(heap, pages))
         return PAGEHEAP_ERANGE;
-    int code = ph_run_find((uintptr_t)addr, &found);
+    int code = ph_run_find_in(heap, (uintptr_t)addr, &found);
     size_t bytes = pages << heap->page_log2;
-    if (code == 0 && found.heap != heap)
-        code = PAGEHEAP_ENOTOURS;
     if (code == 0 && (size_t)((char *)addr - (char *)found.start) + bytes > found.pages << heap->page_log2)
         code = PAGEHEAP_EBADRUN;
     if (code != 0)

@@ -41,6 +41,23 @@ bool ph_heap_is_valid(const pageheap *heap)
     return heap != NULL && ph_load_relaxed(&heap->id) != PH_DEAD_HEAP_ID;
 }
 
+bool ph_heap_pin(pageheap *heap)
+{
+    ph_registry_lock();
+    const pageheap *known = registry.first;
+    while (known != NULL && known != heap)
+        known = known->next;
+    if (known != NULL)
+        ph_fetch_add_relaxed(&heap->pins, 1);
+    ph_registry_unlock();
+    return known != NULL;
+}
+
+void ph_heap_unpin(pageheap *heap)
+{
+    ph_fetch_sub_release(&heap->pins, 1); /* pairs with the acquire in ph_fronts_await_pins */
+}
+
 /* ---- create ---------------------------------------------------------------------------- */
 
 static uint64_t pages_of_bytes(const pageheap *heap, uint64_t bytes)

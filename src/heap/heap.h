@@ -113,7 +113,7 @@ struct pageheap {
     ph_mutex fronts_lock;
     _Atomic(ph_front *) fronts; /* fronts_lock to push; never popped before destroy */
     _Atomic uint32_t front_count;
-    _Atomic uint32_t pins; /* threads that end and are not yet out: destroy waits; homes to add */
+    _Atomic uint32_t pins; /* threads that are in it for a moment: destroy waits; homes or registry to add */
 
     ph_mutex grow_turn, purge_turn;
     uint64_t newest_region_serial; /* grow_turn */
@@ -178,6 +178,10 @@ bool ph_heap_destroy(pageheap *heap);
 /* There is such an executable heap. */
 bool ph_heap_is_pages_of(const struct pageheap_exec *exec);
 bool ph_heap_is_valid(const pageheap *heap);
+/* True if there is this heap, and it stays until it is unpinned; false whatever the pointer points to.
+ * Nothing is held. */
+bool ph_heap_pin(pageheap *heap);
+void ph_heap_unpin(pageheap *heap);
 /* All heaps, by `next`; call fn for every one.  Hold the registry. */
 pageheap *ph_heap_first(void);
 void ph_heap_each(void (*fn)(pageheap *));
@@ -385,6 +389,8 @@ int ph_run_join(pageheap *heap, uintptr_t head, uint64_t head_pages, uintptr_t t
 /* Grow or shrink in place: 0, or a code (ENOMEM: not here). */
 int ph_run_resize(pageheap *heap, uintptr_t run, uint64_t pages, uint64_t new_pages, bool *ret_tail_clean);
 int ph_run_find(uintptr_t address, pageheap_run *ret_run);
+/* The same for runs of this heap, which the caller knows to be there. */
+int ph_run_find_in(pageheap *heap, uintptr_t address, pageheap_run *ret_run);
 /* The same for runs that are not special, and without a lock: a signal handler may ask. */
 int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run);
 int ph_heap_check(pageheap *heap);

@@ -12,6 +12,24 @@ static void describe(pageheap *heap, uintptr_t start, uint64_t pages, pageheap_r
     *ret_run = (pageheap_run){ .heap = heap, .start = (void *)start, .pages = pages };
 }
 
+/* Whose the block is, or NULL.  Where nobody keeps a run alive nobody keeps its heap: the records of fronts
+ * and heaps that we read may be others' by now.  They are the arena's, so they can be read; and a block has
+ * lost its owner (forget_records, ph_huge_release) before that goes, so who finds the same one again has read
+ * what it said. */
+static pageheap *heap_of(const ph_block *block, ph_front **ret_owner)
+{
+    ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with who gives a block an owner */
+    for (;;) {
+        pageheap *heap = owner == NULL ? NULL : owner->heap;
+        atomic_thread_fence(memory_order_acquire); /* the heap, then the owner again */
+        ph_front *again = ph_load_acquire(ph_owner_of(block));
+        *ret_owner = owner;
+        if (again == owner)
+            return heap;
+        owner = again;
+    }
+}
+
 /* The block may have gone back to the system by now: its heap is who the caller saw, not what it says. */
 static bool find_long(pageheap *heap, const ph_block *head, uintptr_t address, pageheap_run *ret_run)
 {
@@ -19,15 +37,15 @@ static bool find_long(pageheap *heap, const ph_block *head, uintptr_t address, p
     uint64_t pages = ph_load_relaxed(&head->large.pages);
     if (ph_load_acquire(&head->large.state) != PH_LARGE_LIVE) /* pairs with enliven */
         return false;
-    if (address - base >= pages << heap->page_log2)
+    if (address - base >= pages << head->page_log2)
         return false;
     describe(heap, base, pages, ret_run);
     return true;
 }
 
-static bool find_short(const ph_front *owner, const ph_block *block, uintptr_t address, pageheap_run *ret_run)
+static bool find_short(pageheap *heap, const ph_front *owner, const ph_block *block, uintptr_t address,
+                       pageheap_run *ret_run)
 {
-    pageheap *heap = owner->heap;
     int first = ph_block_run_start(block, ph_block_page(block, address));
     if (first < 0)
         return false;
@@ -45,20 +63,21 @@ static bool find_plain(uintptr_t address, pageheap_run *ret_run, pageheap **ret_
 {
     ph_block *head = ph_huge_head(address);
     ph_block *block = head != NULL ? head : ph_block_of(address);
-    ph_front *owner = ph_owner_at(head != NULL ? ph_block_base(head) : address);
+    ph_front *owner;
+    pageheap *heap = block == NULL ? NULL : heap_of(block, &owner);
     *ret_special = NULL;
-    if (owner == NULL)
+    if (heap == NULL)
         return false;
     unsigned kind = ph_load_acquire(&block->kind); /* pairs with form_run */
-    bool is_special = owner == &owner->heap->special;
+    bool is_special = owner == &heap->special;
     if (is_special && kind != PH_BLOCK_EMPTY)
-        *ret_special = owner->heap;
+        *ret_special = heap;
     if (kind == PH_BLOCK_BODY)
         block = ph_load_relaxed(&block->head); /* NULL, perhaps: the run was freed this moment */
     if (ph_block_is_long(kind) && block != NULL)
-        return find_long(owner->heap, block, address, ret_run);
+        return find_long(heap, block, address, ret_run);
     return kind == PH_BLOCK_PAGES && !is_special && head == NULL &&
-           find_short(owner, block, address, ret_run);
+           find_short(heap, owner, block, address, ret_run);
 }
 
 int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run)
@@ -67,17 +86,25 @@ int ph_run_find_plain(uintptr_t address, pageheap_run *ret_run)
     return find_plain(address, ret_run, &special) ? 0 : PAGEHEAP_ENOTOURS;
 }
 
+/* Special runs are found with a lock, for which their heap must not go. */
 int ph_run_find(uintptr_t address, pageheap_run *ret_run)
 {
-    pageheap_run run;
     pageheap *special;
-    bool found = find_plain(address, &run, &special);
-    if (!found && special != NULL)
-        found = ph_special_find(special, address, &run);
-    if (!found)
-        return PAGEHEAP_ENOTOURS;
-    *ret_run = run;
-    return 0;
+    bool found = find_plain(address, ret_run, &special);
+    if (!found && special != NULL && ph_heap_pin(special)) {
+        found = ph_special_find(special, address, ret_run);
+        ph_heap_unpin(special);
+    }
+    return found ? 0 : PAGEHEAP_ENOTOURS;
+}
+
+int ph_run_find_in(pageheap *heap, uintptr_t address, pageheap_run *ret_run)
+{
+    pageheap *special;
+    bool found = find_plain(address, ret_run, &special);
+    if (!found && special == heap)
+        found = ph_special_find(heap, address, ret_run);
+    return found && ret_run->heap == heap ? 0 : PAGEHEAP_ENOTOURS;
 }
 
 /* ---- walks ----------------------------------------------------------------------------- */
@@ -114,8 +141,8 @@ static bool was_of(const pageheap *heap, const ph_block *block)
     /* Behind what was read: a block has lost its owner (forget_records, ph_huge_release) before another heap
      * writes there. */
     atomic_thread_fence(memory_order_acquire);
-    const ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with who gives a block an owner */
-    return owner != NULL && owner->heap == heap;
+    ph_front *owner;
+    return heap_of(block, &owner) == heap;
 }
 
 /* The live run that begins here, guard included; false if it is gone by now. */
@@ -124,8 +151,8 @@ static bool describe_at(pageheap *heap, const ph_block *block, uintptr_t whole_s
 {
     if (is_special)
         return ph_special_describe(heap, whole_start, ret_run);
-    return ph_run_find(whole_start, ret_run) == 0 && ret_run->heap == heap &&
-           (uintptr_t)ret_run->start == whole_start && was_of(heap, block);
+    return ph_run_find_in(heap, whole_start, ret_run) == 0 && (uintptr_t)ret_run->start == whole_start &&
+           was_of(heap, block);
 }
 
 /* The live runs of one block: their starts, told from copies of its words. */

@@ -85,7 +85,7 @@ void ph_fronts_disown(pageheap *heap)
 
 void ph_fronts_await_pins(pageheap *heap)
 {
-    for (unsigned round = 0; ph_load_acquire(&heap->pins) != 0; round++) /* pairs with unpin */
+    for (unsigned round = 0; ph_load_acquire(&heap->pins) != 0; round++) /* pairs with ph_heap_unpin */
         ph_wait_round(round);
 }
 
@@ -138,11 +138,6 @@ static bool pin(ph_front *front, uint64_t heap_id)
     return is_alive;
 }
 
-static void unpin(pageheap *heap)
-{
-    ph_fetch_sub_release(&heap->pins, 1); /* pairs with the acquire in ph_fronts_await_pins */
-}
-
 static void free_spare_fronts(ph_front *spare)
 {
     for (ph_front *next; spare != NULL; spare = next) {
@@ -187,7 +182,7 @@ static void leave_fronts(void *value)
             continue;
         pageheap *heap = front->heap;
         leave_front(front);
-        unpin(heap);
+        ph_heap_unpin(heap);
     }
     leave_home(table->home);
     ph_meta_free(table, table_bytes(table->mask + 1));

@@ -97,6 +97,40 @@ static void its_heap_waits_for_it(void **state)
     assert_int_equal(atomic_load(&crew_wrongs), 0);
 }
 
+/* ---- one that looks for a run -------------------------------------------------------------- */
+
+static void *find_it(void *run)
+{
+    pageheap_run found;
+    (void)pageheap_find(run, &found); /* nobody keeps it alive: any answer will do */
+    return NULL;
+}
+
+/* Runs with guards are looked for with a lock of their heap, which we hold. */
+static void its_heap_waits_for_who_looks(void **state)
+{
+    (void)state;
+    pthread_t finds, destroys;
+    play.heap = pageheap_create(NULL);
+    assert_non_null(play.heap);
+    void *run = pageheap_alloc(play.heap, 1, PAGEHEAP_GUARD);
+    assert_non_null(run);
+    atomic_store(&crew_wrongs, 0);
+    atomic_store(&play.is_done, false);
+    ph_mutex_lock(&play.heap->attributes.lock);
+    assert_int_equal(pthread_create(&finds, NULL, find_it, run), 0);
+    for (unsigned round = 0; ph_load_relaxed(&play.heap->attributes.lock.state) != 2; round++)
+        crew_wait(round);
+    assert_int_equal(pthread_create(&destroys, NULL, destroy, NULL), 0);
+    nanosleep(&(struct timespec){ 0, MOMENT_MS * 1000000L }, NULL);
+    bool has_waited = !atomic_load(&play.is_done);
+    ph_mutex_unlock(&play.heap->attributes.lock);
+    pthread_join(finds, NULL);
+    pthread_join(destroys, NULL);
+    assert_true(has_waited);
+    assert_int_equal(atomic_load(&crew_wrongs), 0);
+}
+
 /* ---- one of many heaps ----------------------------------------------------------------- */
 
 #define USED   400u
@@ -161,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(others_do_not_wait_with_it),
         cmocka_unit_test(its_heap_waits_for_it),
+        cmocka_unit_test(its_heap_waits_for_who_looks),
         cmocka_unit_test(heaps_that_it_did_not_use_cost_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
