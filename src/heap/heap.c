@@ -7,12 +7,16 @@
 #include "map/meta.h"
 #include "os/thread.h"
 
+#define HANDLER_ROUNDS 10000 /* of waits for another thread that registers them: about a second */
+
+enum handler_state { NO_HANDLER, HANDLER_UNDER_WAY, HANDLER_IS_THERE };
+
 /* Every live heap.  Ids are counted up and never used again, so a stale id names no heap. */
 static struct {
     ph_mutex lock;
-    pageheap *first;       /* lock */
-    uint64_t last_id;      /* lock */
-    bool has_fork_handler; /* lock */
+    pageheap *first;                 /* lock */
+    uint64_t last_id;                /* lock */
+    enum handler_state fork_handler; /* lock */
 } registry;
 
 void ph_registry_lock(void)
@@ -80,25 +84,44 @@ static void apply_options(pageheap *heap, const pageheap_options *options)
     heap->reserve_bytes = options->reserve_bytes != 0 ? options->reserve_bytes : PH_REGION_BYTES_MAX;
 }
 
-static bool exchange_has_fork_handler(bool value)
+/* What it was; if nobody has begun, the caller has now. */
+static enum handler_state begin_handler(void)
 {
     ph_registry_lock();
-    bool before = registry.has_fork_handler;
-    registry.has_fork_handler = value;
+    enum handler_state before = registry.fork_handler;
+    if (before == NO_HANDLER)
+        registry.fork_handler = HANDLER_UNDER_WAY;
     ph_registry_unlock();
     return before;
 }
 
+static void end_handler(enum handler_state state)
+{
+    ph_registry_lock();
+    registry.fork_handler = state;
+    ph_registry_unlock();
+}
+
 /* The handlers must be there before the first heap is: a fork in between would leave it unhandled.
- * Registering them may allocate, and it may be us who serves that: so nothing is held, and the flag is set
- * before. */
+ * Registering them may allocate, and it may be us who serves that: so nothing is held, and that thread goes
+ * on without.  Others wait for it, but not for ever: they may hold what it needs there, or be a child of a
+ * fork that came first. */
 static int register_fork_handler(void)
 {
-    if (exchange_has_fork_handler(true))
+    static PH_THREAD_LOCAL bool is_at_it;
+    enum handler_state before = begin_handler();
+    for (unsigned round = 0; before == HANDLER_UNDER_WAY && !is_at_it; round++) {
+        if (round == HANDLER_ROUNDS)
+            end_handler(HANDLER_IS_THERE); /* or will be */
+        ph_wait_round(round);
+        before = begin_handler();
+    }
+    if (before != NO_HANDLER)
         return 0;
+    is_at_it = true;
     int error = ph_fork_register();
-    if (error != 0)
-        (void)exchange_has_fork_handler(false);
+    is_at_it = false;
+    end_handler(error == 0 ? HANDLER_IS_THERE : NO_HANDLER);
     return error;
 }
 
