@@ -86,8 +86,20 @@ static int map_private(pageheap_exec *exec, uintptr_t rx, uintptr_t rw)
         exec, ph_code_os.map_private((void *)rx, PH_BLOCK_BYTES, is_rwx ? PH_ACCESS_RWX : PH_ACCESS_RX));
 }
 
+int ph_code_open_memory(pageheap_exec *exec)
+{
+    int error = ph_code_os.memory_open(&exec->memory_file);
+    if (error == 0)
+        ph_store_release(&exec->memory_process, ph_code_os_process()); /* pairs with write_by_force */
+    return error;
+}
+
+/* In a child of a fork the file shows the parent's memory until our handler has replaced it: others' handlers
+ * come before that, and threads that they begin. */
 static int write_by_force(pageheap_exec *exec, uintptr_t rx, const void *from, size_t bytes)
 {
+    if (ph_load_acquire(&exec->memory_process) != ph_code_os_process()) /* pairs with ph_code_open_memory */
+        return ph_code_note(exec, -EACCES);
     return ph_code_note(exec, ph_code_os.memory_write(exec->memory_file, rx, from, bytes));
 }
 

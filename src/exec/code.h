@@ -57,6 +57,9 @@ typedef struct ph_backend {
 
 extern const ph_backend ph_backends[PAGEHEAP_EXEC_BACKENDS];
 
+/* _PRIVATE: have this process's memory to write to.  0 or a negative errno. */
+int ph_code_open_memory(struct pageheap_exec *exec);
+
 struct pageheap_exec {
     pageheap *heap; /* the pages.  First: the arena links freed records here, and `state` stays DEAD */
     _Atomic uint32_t state;
@@ -87,8 +90,9 @@ struct pageheap_exec {
     _Atomic uint32_t writers_inside; /* our own writes under way, which a seal waits for */
     _Atomic uint64_t mapped_blocks;  /* map_turn to change */
     _Atomic uint64_t slab_count, barriers;
-    uint64_t lost_blocks; /* with lost */
-    int memory_file;      /* _PRIVATE; replaced in the child of fork */
+    uint64_t lost_blocks;            /* with lost */
+    int memory_file;                 /* _PRIVATE; replaced in the child of fork */
+    _Atomic uint32_t memory_process; /* whose memory that shows */
     struct {
         uintptr_t rx, rw; /* copies for the child, while a fork is under way */
         size_t bytes;

@@ -110,7 +110,7 @@ static int build(pageheap_exec *exec, const pageheap_exec_options *options)
         return error;
     apply_options(exec, options);
     if (exec->backend == PAGEHEAP_EXEC_PRIVATE)
-        error = ph_code_os.memory_open(&exec->memory_file);
+        error = ph_code_open_memory(exec);
     if (error != 0)
         return error;
     error = reserve(exec, options);

@@ -134,7 +134,7 @@ static void settle_child(pageheap_exec *exec)
     if (exec->memory_file >= 0) { /* it is the parent's memory that this file shows */
         (void)ph_code_os.file_close(exec->memory_file);
         exec->memory_file = -1;
-        (void)ph_code_note(exec, ph_code_os.memory_open(&exec->memory_file));
+        (void)ph_code_note(exec, ph_code_open_memory(exec));
     }
     if (!ph_code_backend(exec)->is_shared)
         return;

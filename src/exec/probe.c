@@ -58,7 +58,7 @@ static int try_backend(uint32_t backend, bool *ret_guards)
     int error = 0;
     *ret_guards = false;
     if (backend == PAGEHEAP_EXEC_PRIVATE)
-        error = ph_code_os.memory_open(&exec.memory_file);
+        error = ph_code_open_memory(&exec);
     if (error == 0)
         error = ph_code_reserve(&exec, 0, 0, PH_BLOCK_BYTES);
     if (error == 0) {

@@ -51,6 +51,9 @@ int ph_code_os_setup(void);
 /* True if the process has only ever had this one thread, as far as the C library knows. */
 bool ph_code_os_is_alone(void);
 
+/* The number of this process, which is not its parent's. */
+uint32_t ph_code_os_process(void);
+
 /* The largest file that may be written, in bytes. */
 uint64_t ph_code_os_file_limit(void);
 

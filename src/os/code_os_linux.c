@@ -221,6 +221,11 @@ bool ph_code_os_is_alone(void)
     return &__libc_single_threaded != NULL && __libc_single_threaded != 0;
 }
 
+uint32_t ph_code_os_process(void)
+{
+    return (uint32_t)getpid();
+}
+
 uint64_t ph_code_os_file_limit(void)
 {
     struct rlimit limit;

@@ -315,6 +315,15 @@ static void squat(void)
     memset(squat_at, SQUAT_BYTE, PAGE);
 }
 
+static scene *early_writer; /* whose first span the handler writes in the child; NULL: none */
+static int early_code;
+
+static void write_early(void)
+{
+    if (early_writer != NULL)
+        early_code = pattern_write(early_writer->heap, &early_writer->spans[0], 5000);
+}
+
 static bool squatter_is_well(void)
 {
     bool is_well = true;
@@ -352,6 +361,28 @@ static void what_lies_there_stays(void **state)
             scene_end(&s);
         }
     }
+}
+
+static void after_an_early_write(scene *s)
+{
+    REQUIRE(early_code != 0);
+    REQUIRE(all_run(s, 0));
+    REQUIRE(rewrite_all(s, 4000) == 0 && all_run(s, 4000));
+}
+
+/* Until our handler has run in the child, what is open there for writing is the parent's memory. */
+static void early_writes_are_not_the_parents(void **state)
+{
+    (void)state;
+    scene s;
+    if (!exec_works(PAGEHEAP_EXEC_PRIVATE))
+        skip();
+    scene_begin(&s, PAGEHEAP_EXEC_PRIVATE, PAGEHEAP_EXEC_FORK_DENY);
+    early_writer = &s;
+    play(&s, after_an_early_write, NULL);
+    early_writer = NULL;
+    assert_true(all_run(&s, 0));
+    scene_end(&s);
 }
 
 /* ---- SHARE ----------------------------------------------------------------------------- */
@@ -445,12 +476,14 @@ static void copies_cost_little(void **state)
 
 int main(void)
 {
-    if (pthread_atfork(NULL, NULL, squat) != 0) /* before the first heap registers the library's own */
+    /* Before the first heap registers the library's own. */
+    if (pthread_atfork(NULL, NULL, squat) != 0 || pthread_atfork(NULL, NULL, write_early) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deny),
         cmocka_unit_test(private_copies),
         cmocka_unit_test(what_lies_there_stays),
+        cmocka_unit_test(early_writes_are_not_the_parents),
         cmocka_unit_test(share),
         cmocka_unit_test(copies_cost_little),
     };
