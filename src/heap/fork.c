@@ -30,9 +30,30 @@ static void unlock_heap(pageheap *heap)
     ph_fronts_unlock_all(heap);
 }
 
-static void lock_grow_turn(pageheap *heap)
+/* ---- turns ----------------------------------------------------------------------------- */
+
+/* Of each heap; or of none, and the first one that somebody has, for which we are not to wait. */
+static pageheap *take_all(bool (*take)(pageheap *, bool), void (*give)(pageheap *), bool waits)
 {
-    ph_mutex_lock(&heap->grow_turn);
+    pageheap *busy = ph_heap_first();
+    while (busy != NULL && take(busy, waits))
+        busy = busy->next;
+    for (pageheap *heap = ph_heap_first(); busy != NULL && heap != busy; heap = heap->next)
+        give(heap);
+    return busy;
+}
+
+static bool take_turn(ph_mutex *turn, bool waits)
+{
+    if (!waits)
+        return ph_mutex_try_lock(turn);
+    ph_mutex_lock(turn);
+    return true;
+}
+
+static bool take_grow_turn(pageheap *heap, bool waits)
+{
+    return take_turn(&heap->grow_turn, waits);
 }
 
 static void unlock_grow_turn(pageheap *heap)
@@ -40,38 +61,22 @@ static void unlock_grow_turn(pageheap *heap)
     ph_mutex_unlock(&heap->grow_turn);
 }
 
-/* All, but for the first one that somebody has: then none, and that one's heap. */
-static pageheap *try_grow_turns(void)
-{
-    pageheap *busy = ph_heap_first();
-    while (busy != NULL && ph_mutex_try_lock(&busy->grow_turn))
-        busy = busy->next;
-    for (pageheap *heap = ph_heap_first(); busy != NULL && heap != busy; heap = heap->next)
-        ph_mutex_unlock(&heap->grow_turn);
-    return busy;
-}
-
 /* An allocation that needs new memory waits for its heap's: so none is held while another one is waited for.
  * But not for ever: where threads grow heaps without end, fork takes what it gets. */
 static void lock_grow_turns(void)
 {
-    pageheap *busy = try_grow_turns();
-    for (unsigned round = 1; busy != NULL && round < GROW_ROUNDS; round++) {
+    pageheap *busy = take_all(take_grow_turn, unlock_grow_turn, false);
+    for (unsigned round = 1; busy != NULL; round++) {
         ph_mutex_lock(&busy->grow_turn);
         ph_mutex_unlock(&busy->grow_turn);
-        busy = try_grow_turns();
+        busy = take_all(take_grow_turn, unlock_grow_turn, round >= GROW_ROUNDS);
     }
-    if (busy != NULL)
-        ph_heap_each(lock_grow_turn);
 }
 
 /* For this wait allocations only before they fail, and no hook is called meanwhile but in heaps of code. */
 static bool take_purge_turn(pageheap *heap, bool waits)
 {
-    if (heap->exec != NULL && !waits)
-        return ph_mutex_try_lock(&heap->purge_turn);
-    ph_mutex_lock(&heap->purge_turn);
-    return true;
+    return take_turn(&heap->purge_turn, waits || heap->exec == NULL);
 }
 
 static void unlock_purge_turn(pageheap *heap)
@@ -89,24 +94,13 @@ static void let_go_of_backing(pageheap *heap)
     heap->backing->let_go(heap);
 }
 
-/* Of each heap, or of none and false. */
-static bool take_all(bool (*take)(pageheap *, bool), void (*give)(pageheap *), bool waits)
-{
-    pageheap *busy = ph_heap_first();
-    while (busy != NULL && take(busy, waits))
-        busy = busy->next;
-    for (pageheap *heap = ph_heap_first(); busy != NULL && heap != busy; heap = heap->next)
-        give(heap);
-    return busy == NULL;
-}
-
 /* False if a hook may be under way, and we are not to wait for it: nothing is held. */
 static bool take_turns(bool waits)
 {
     ph_registry_lock();
-    if (take_all(take_purge_turn, unlock_purge_turn, waits)) {
+    if (take_all(take_purge_turn, unlock_purge_turn, waits) == NULL) {
         lock_grow_turns();
-        if (take_all(hold_backing, let_go_of_backing, waits))
+        if (take_all(hold_backing, let_go_of_backing, waits) == NULL)
             return true;
         ph_heap_each(unlock_grow_turn);
         ph_heap_each(unlock_purge_turn);
@@ -122,6 +116,8 @@ static void lock_turns(void)
     for (unsigned round = 0; !take_turns(round >= HOOK_ROUNDS); round++)
         ph_wait_round(round);
 }
+
+/* ---- the handlers ----------------------------------------------------------------------- */
 
 static void prepare_backing(pageheap *heap)
 {
