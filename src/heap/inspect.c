@@ -12,17 +12,17 @@ static void describe(pageheap *heap, uintptr_t start, uint64_t pages, pageheap_r
     *ret_run = (pageheap_run){ .heap = heap, .start = (void *)start, .pages = pages };
 }
 
-/* Whose the block is, or NULL.  Where nobody keeps a run alive nobody keeps its heap: the records of fronts
- * and heaps that we read may be others' by now.  They are the arena's, so they can be read; and a block has
- * lost its owner (forget_records, ph_huge_release) before that goes, so who finds the same one again has read
- * what it said. */
-static pageheap *heap_of(const ph_block *block, ph_front **ret_owner)
+/* Whose the block at any address is, or NULL.  Where nobody keeps a run alive nobody keeps its heap: the
+ * records of fronts and heaps that we read may be others' by now.  They are the arena's, so they can be read;
+ * and a block has lost its owner (forget_records, ph_huge_release) before that goes, so who finds the same one
+ * again has read what it said. */
+static pageheap *heap_at(uintptr_t address, ph_front **ret_owner)
 {
-    ph_front *owner = ph_load_acquire(ph_owner_of(block)); /* pairs with who gives a block an owner */
+    ph_front *owner = ph_owner_at(address);
     for (;;) {
         pageheap *heap = owner == NULL ? NULL : owner->heap;
         atomic_thread_fence(memory_order_acquire); /* the heap, then the owner again */
-        ph_front *again = ph_load_acquire(ph_owner_of(block));
+        ph_front *again = ph_owner_at(address);
         *ret_owner = owner;
         if (again == owner)
             return heap;
@@ -64,7 +64,7 @@ static bool find_plain(uintptr_t address, pageheap_run *ret_run, pageheap **ret_
     ph_block *head = ph_huge_head(address);
     ph_block *block = head != NULL ? head : ph_block_of(address);
     ph_front *owner;
-    pageheap *heap = block == NULL ? NULL : heap_of(block, &owner);
+    pageheap *heap = heap_at(head != NULL ? ph_block_base(head) : address, &owner);
     *ret_special = NULL;
     if (heap == NULL)
         return false;
@@ -142,7 +142,7 @@ static bool was_of(const pageheap *heap, const ph_block *block)
      * writes there. */
     atomic_thread_fence(memory_order_acquire);
     ph_front *owner;
-    return heap_of(block, &owner) == heap;
+    return heap_at(ph_block_base(block), &owner) == heap;
 }
 
 /* The live run that begins here, guard included; false if it is gone by now. */
