@@ -14,8 +14,8 @@ static void describe(pageheap *heap, uintptr_t start, uint64_t pages, pageheap_r
 
 /* Whose the block at any address is, or NULL.  Where nobody keeps a run alive nobody keeps its heap: the
  * records of fronts and heaps that we read may be others' by now.  They are the arena's, so they can be read;
- * and a block has lost its owner (forget_records, ph_huge_release) before that goes, so who finds the same one
- * again has read what it said. */
+ * and a block has lost its owner (forget_records, ph_huge_release) before that goes, so who finds the same
+ * one again has read what it said. */
 static pageheap *heap_at(uintptr_t address, ph_front **ret_owner)
 {
     ph_front *owner = ph_owner_at(address);
