@@ -234,6 +234,7 @@ static void every_address_has_an_answer(void **state)
         assert_int_not_equal(pageheap_join(r.heap, address, SEVEN, address + SEVEN * PAGE, 1), 0);
         assert_null(pageheap_resize(r.heap, address, SEVEN, 1, 0));
         assert_true(is_live || pageheap_discard(r.heap, address, 1) != 0);
+        assert_true(is_live || pageheap_free_unsized(r.heap, address) != 0);
     }
     assert_in_range(live, 1, 4);
     ruin_assert_unchanged(&r);
