@@ -5,7 +5,7 @@
 #            gate          a style gate; `make gates` runs these alone
 #            install       installs the library and builds against it; needs an ordinary build
 #            no-sanitizer  cannot run under any sanitizer or valgrind (RLIMIT_AS, exact memory counts)
-#            no-asan, no-ubsan, no-tsan, no-msan, no-valgrind    cannot run under that one
+#            no-asan, no-ubsan, no-tsan, no-msan, no-valgrind, no-coverage    cannot run under that one
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 

@@ -423,25 +423,24 @@ static void share(void **state)
 
 /* ---- what it costs --------------------------------------------------------------------- */
 
-/* The least time from before fork to the child's first instruction, of some. */
+/* The least processor time of parent and child, from before fork until each goes on, of some. */
 static uint64_t fork_us(void)
 {
     uint64_t best_us = UINT64_MAX;
     for (unsigned n = 0; n < 7; n++) {
         int ends[2];
-        uint64_t began_us, child_us = 0;
+        uint64_t child_us = 0; /* a child's clock begins at 0 */
         assert_int_equal(pipe(ends), 0);
-        began_us = clock_us(CLOCK_MONOTONIC);
+        uint64_t began_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
         pid_t child = fork();
-        if (child == 0) {
-            child_us = clock_us(CLOCK_MONOTONIC);
-            _exit(write(ends[1], &child_us, sizeof child_us) != sizeof child_us);
-        }
+        uint64_t now_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+        if (child == 0)
+            _exit(write(ends[1], &now_us, sizeof now_us) != sizeof now_us);
         assert_int_equal(read(ends[0], &child_us, sizeof child_us), sizeof child_us);
         assert_int_equal(waitpid(child, NULL, 0), child);
         close(ends[0]), close(ends[1]);
-        if (child_us - began_us < best_us)
-            best_us = child_us - began_us;
+        if (now_us - began_us + child_us < best_us)
+            best_us = now_us - began_us + child_us;
     }
     return best_us;
 }
