@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* test_calculator.c -- random formulas: code and interpreter agree on their values, in every backend that
- * works here, while code comes and goes.
+ * works here, while code comes and goes; and who runs code that is gone is stopped.
  *
  *     test_calculator [BACKEND...]           memfd, flip, ...; none means all
  */
+#include <setjmp.h>
+#include <signal.h>
+
 #include "calculator.h"
 #include "emit.h"
 
@@ -12,6 +15,7 @@
 #define FORMULAS     3000 /* in each backend */
 #define LIVE         100  /* functions that exist at the same time */
 #define FORMULA_ROOM 1024
+#define JUMPS        100 /* into each function that is gone */
 
 typedef struct formula {
     calc_tree tree;
@@ -77,6 +81,33 @@ static int refuse_span(void *ctx, const pageheap_exec_span *span)
     return 1;
 }
 
+static sigjmp_buf landing;
+
+static void land(int signal_number)
+{
+    siglongjmp(landing, signal_number);
+}
+
+static int is_stopped(const void *code)
+{
+    calc_function *run;
+    memcpy(&run, &code, sizeof run);
+    if (sigsetjmp(landing, 1) != 0)
+        return 1;
+    (void)run(1, 2);
+    return 0;
+}
+
+/* Give the formula back, and go on running it, from anywhere inside. */
+static void test_discarded(pageheap_exec *heap, formula *f)
+{
+    const char *start = f->code.span.rx;
+    uint32_t steps = (uint32_t)(f->code.span.bytes / 4); /* arm64's instructions are 4 bytes long */
+    calc_discard(heap, &f->code);
+    for (int i = 0; i < JUMPS; i++)
+        REQUIRE(is_stopped(start + (size_t)random_below(steps) * 4));
+}
+
 static void test_backend(uint32_t backend)
 {
     static formula formulas[LIVE];
@@ -99,7 +130,7 @@ static void test_backend(uint32_t backend)
     REQUIRE(pageheap_exec_check(heap) == 0);
     for (int i = 0; i < LIVE; i++)
         if (formulas[i].code.run != NULL)
-            calc_discard(heap, &formulas[i].code);
+            test_discarded(heap, &formulas[i]);
     REQUIRE(pageheap_exec_each(heap, refuse_span, NULL) == 0);
     REQUIRE(pageheap_exec_destroy(heap) == 0);
 }
@@ -134,6 +165,9 @@ static int is_wanted(uint32_t backend, char **names)
 
 int main(int argc, char **argv)
 {
+    const int faults[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS };
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        REQUIRE(signal(faults[i], land) != SIG_ERR);
     test_errors();
     pageheap_exec_caps caps;
     caps.struct_bytes = sizeof caps;
