@@ -88,6 +88,17 @@ static inline int crew_count_taken(void *ctx, const pageheap_block *block)
     return 0;
 }
 
+/* Heaps that take a block of address space at a time. */
+static inline void crew_create_heaps(pageheap **heaps, unsigned count)
+{
+    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
+    options.reserve_bytes = 2 << 20;
+    for (unsigned i = 0; i < count; i++) {
+        heaps[i] = pageheap_create(&options);
+        assert_non_null(heaps[i]);
+    }
+}
+
 /* Nobody holds anything any more: the numbers say so, the check agrees, and all memory goes back. */
 static inline void crew_end(pageheap *heap)
 {

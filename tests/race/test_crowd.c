@@ -68,22 +68,12 @@ static void many_threads(void **state)
     crew_end(heap);
 }
 
-static void create_heaps(pageheap **heaps, unsigned count)
-{
-    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
-    options.reserve_bytes = 2 << 20;
-    for (unsigned i = 0; i < count; i++) {
-        heaps[i] = pageheap_create(&options);
-        assert_non_null(heaps[i]);
-    }
-}
-
 static void many_heaps(void **state)
 {
     (void)state;
     enum { HEAPS = 1000 };
     static pageheap *heaps[HEAPS];
-    create_heaps(heaps, HEAPS);
+    crew_create_heaps(heaps, HEAPS);
     work_in(heaps, HEAPS, 8, STEPS);
     for (unsigned i = 0; i < HEAPS; i++)
         crew_end(heaps[i]);
@@ -96,7 +86,7 @@ static void one_thread_uses_very_many_heaps(void **state)
     enum { HEAPS = 5000 };
     static pageheap *heaps[HEAPS];
     static void *runs[HEAPS];
-    create_heaps(heaps, HEAPS);
+    crew_create_heaps(heaps, HEAPS);
     for (unsigned i = 0; i < HEAPS; i++) {
         runs[i] = pageheap_alloc(heaps[i], 1, 0);
         if (runs[i] == NULL)
@@ -231,7 +221,7 @@ static void a_thread_ends_while_its_heap_does(void **state)
     (void)state;
     pthread_t user, destroyer;
     farewell.first = pageheap_create(NULL);
-    create_heaps(farewell.more, MORE_HEAPS);
+    crew_create_heaps(farewell.more, MORE_HEAPS);
     farewell.real_unmap = ph_os.unmap;
     assert_int_equal(pthread_create(&user, NULL, use_many_and_end, NULL), 0);
     farewell_await(1);

@@ -162,23 +162,13 @@ static uint64_t measure_end_us(void)
     return least_us;
 }
 
-static void create_heaps(pageheap **heaps, unsigned count)
-{
-    pageheap_options options = PAGEHEAP_OPTIONS_INIT;
-    options.reserve_bytes = 2 << 20;
-    for (unsigned i = 0; i < count; i++) {
-        heaps[i] = pageheap_create(&options);
-        assert_non_null(heaps[i]);
-    }
-}
-
 static void heaps_that_it_did_not_use_cost_nothing(void **state)
 {
     (void)state;
     atomic_store(&crew_wrongs, 0);
-    create_heaps(used, USED);
+    crew_create_heaps(used, USED);
     uint64_t few_us = measure_end_us();
-    create_heaps(unused, UNUSED);
+    crew_create_heaps(unused, UNUSED);
     uint64_t many_us = measure_end_us();
     print_message("%llu us among %u heaps, %llu us among %u\n", (unsigned long long)few_us, USED,
                   (unsigned long long)many_us, USED + UNUSED);
