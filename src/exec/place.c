@@ -3,7 +3,7 @@
  *
  * A direct call reaches 2 GiB on x86-64 and 128 MiB on arm64, and the kernel's own choice of address is
  * farther off than that.  So we ask for places near `near` one after the other, at fixed steps: below it
- * first, where programs have least, then above, behind a gap that is left to brk.  Half the size is tried if
+ * first, where programs have least, then above, but for a gap that is left to brk.  Half the size is tried if
  * none is free.
  *
  * A step is a 32nd of the way, or one place's length where that is shorter, so that no hole of twice that is
@@ -32,9 +32,21 @@ static bool search_down(uintptr_t base, uintptr_t least, uint64_t step, uint64_t
     return false;
 }
 
+/* brk grows upwards from where it is: what is free below it stays free, and may be wide, because the kernel
+ * begins it anywhere within 1 GiB above the program. */
+static uintptr_t past_break(uintptr_t base, uint64_t bytes, uintptr_t brk)
+{
+    bool is_in_gap = base + bytes > brk && base < brk + BREAK_GAP_BYTES;
+    return is_in_gap ? ph_align_up(brk + BREAK_GAP_BYTES, PH_BLOCK_BYTES) : base;
+}
+
 static bool search_up(uintptr_t base, uintptr_t most, uint64_t step, uint64_t bytes, uintptr_t *ret_base)
 {
-    for (unsigned k = 0; k <= PLACES_MOST && base <= most; k++, base += step) {
+    uintptr_t brk = ph_code_os_break();
+    for (unsigned k = 0; k <= PLACES_MOST; k++, base += step) {
+        base = past_break(base, bytes, brk);
+        if (base > most)
+            break;
         if (ph_code_os.reserve_at((void *)base, bytes) == 0) {
             *ret_base = base;
             return true;
@@ -63,9 +75,6 @@ static bool reserve_near(uintptr_t near, uint64_t reach, uint64_t bytes, uintptr
         search_down(below - bytes, least, step_over(below - bytes - least, bytes), bytes, ret_base))
         return true;
     uintptr_t first = ph_align_up(near, PH_BLOCK_BYTES);
-    uintptr_t brk = ph_code_os_break();
-    if (brk >= near && brk - near < reach)
-        first = ph_align_up(brk + BREAK_GAP_BYTES, PH_BLOCK_BYTES);
     uintptr_t most = (near > UINTPTR_MAX - reach ? UINTPTR_MAX : near + reach) - bytes;
     return first >= near && first <= most &&
            search_up(first, most, step_over(most - first, bytes), bytes, ret_base);
