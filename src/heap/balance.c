@@ -296,15 +296,22 @@ void ph_heap_grown(pageheap *heap, ph_front *own)
     ph_mutex_unlock(&heap->purge_turn);
 }
 
-/* Threads may keep ready as much as the heap has lately needed in all: kept runs that were touched are held
- * down by the rule, kept runs that were not touched cost nothing. */
+/* How much all threads may keep ready, in heights of the heap.  Kept runs that were touched are held down by
+ * the rule, kept runs that were not touched cost nothing but addresses.  But nothing else holds them down in
+ * a heap that leaves the rule to its trims. */
+static uint64_t kept_heights(const pageheap *heap)
+{
+    return heap->decay_ms == PAGEHEAP_NEVER ? 1 : 4;
+}
+
+/* Have room for what the others leave of that, and for what the heap has come down from its height. */
 void ph_front_relimit(pageheap *heap, ph_front *own)
 {
     ph_sums sums;
     ph_heap_sum(heap, &sums);
     uint64_t kept = ph_front_cached_pages(own) + ph_load_relaxed(&own->large_cached_pages);
     uint64_t fallen = sums.peak_pages > sums.live_pages ? sums.peak_pages - sums.live_pages : 0;
-    uint64_t all = fallen + sums.peak_pages + SLACK_PAGES;
+    uint64_t all = fallen + kept_heights(heap) * sums.peak_pages + SLACK_PAGES;
     uint64_t others = sums.cached_pages > kept ? sums.cached_pages - kept : 0;
     uint64_t mine = ph_max_u64(all > others ? all - others : 0, SLACK_PAGES);
     mine = ph_min_u64(mine, PH_TALLY_FREE / 2); /* what the tally has room for */
