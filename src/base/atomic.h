@@ -37,6 +37,10 @@ static inline void ph_bump_hot(_Atomic uint64_t *counter, uint64_t n)
     PH_ADD_TO_MEMORY(counter, n);
 }
 
+/* What nobody writes meanwhile, since the caller holds its guard.  Compilers make one instruction of this and
+ * what is done with it, of an atomic load never. */
+#define ph_load_held(p) (*(const __typeof__(ph_load_relaxed(p)) *)(p))
+
 /* Keeps the compiler, not the processor, from moving accesses across. */
 #define ph_compiler_fence() atomic_signal_fence(memory_order_seq_cst)
 

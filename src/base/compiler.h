@@ -31,8 +31,10 @@
 #define PH_HAS_TSAN 0
 #endif
 
-/* Counters that only this thread writes, in one instruction where there is one: add, subtract, and count down
- * by one, set `flag` to 0, and go to `label` if nothing is left. */
+/* What compilers make several instructions of, in one where there is one.
+ * Counters that only this thread writes: add; subtract; and count down by one, set `flag` to 0, and go to
+ * `label` if nothing is left.
+ * A word that others write: go to `label` unless it holds `value`; else as after a load that acquires. */
 #if defined(__x86_64__) && !PH_HAS_TSAN
 #define PH_ADD_TO_MEMORY(counter, n)   __asm__("addq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
 #define PH_SUB_FROM_MEMORY(counter, n) __asm__("subq %1, %0" : "+m"(*(counter)) : "er"(n) : "cc")
@@ -42,6 +44,8 @@
                  : "m"(*(counter)), "m"(*(flag))                                                             \
                  : "cc", "memory"                                                                            \
                  : label)
+#define PH_GO_UNLESS(word, value, label)                                                                     \
+    __asm__ goto("cmpq %1, %0\n\tjne %l2" : : "m"(*(word)), "r"(value) : "cc", "memory" : label)
 #else
 #define PH_ADD_TO_MEMORY(counter, n)                                                                         \
     atomic_store_explicit((counter), atomic_load_explicit((counter), memory_order_relaxed) + (n),            \
@@ -55,6 +59,11 @@
         atomic_store_explicit((counter), left, memory_order_relaxed);                                        \
         atomic_store_explicit((flag), 0, memory_order_release);                                              \
         if (left <= 0)                                                                                       \
+            goto label;                                                                                      \
+    } while (0)
+#define PH_GO_UNLESS(word, value, label)                                                                     \
+    do {                                                                                                     \
+        if (atomic_load_explicit((word), memory_order_acquire) != (value))                                   \
             goto label;                                                                                      \
     } while (0)
 #endif

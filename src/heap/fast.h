@@ -49,8 +49,9 @@ static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, bool to_alloc, 
     ph_compiler_fence();
     *ret_front = front;
     _Atomic uintptr_t *open_for = to_alloc ? &front->allocs_for : &front->frees_for;
-    if (PH_LIKELY(ph_load_acquire(open_for) == (uintptr_t)heap)) /* pairs with ph_front_open */
-        return true;
+    PH_GO_UNLESS(open_for, (uintptr_t)heap, is_closed); /* pairs with ph_front_open */
+    return true;
+is_closed:
     ph_store_release(&front->busy, 0); /* pairs with the acquire in wait_until_left */
     return false;
 }
@@ -73,7 +74,7 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
 /* The hot run or the newest of a magazine, made live (front entered).  False: none. */
 static PH_ALWAYS_INLINE bool ph_fast_take(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
-    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_relaxed(&front->hot_pages) == pages) {
+    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_held(&front->hot_pages) == pages) {
         *ret_run = ph_load_relaxed(&front->hot_run);
         ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
         return true;
@@ -208,7 +209,7 @@ static PH_ALWAYS_INLINE bool ph_fast_free(const pageheap *heap, uintptr_t addres
     bool is_done;
     if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
         return false;
-    if (address == ph_load_relaxed(&front->hot_run))
+    if (address == ph_load_held(&front->hot_run))
         is_done = ph_fast_return_hot(front, pages);
     else
         is_done = ph_fast_return(front, address, pages);
