@@ -27,7 +27,7 @@ static struct {
     bool is_installed;
     fake_plan plan;
     atomic_bool is_paused;
-    _Atomic uint64_t now_ms;
+    _Atomic uint64_t now_ms, looks;
     _Atomic uint64_t calls, discards;
     _Atomic uint64_t calls_of[FAKE_CALLS], faults_of[FAKE_CALLS];
     pthread_mutex_t lock; /* for the books */
@@ -216,6 +216,7 @@ static int fake_unlock(void *base, size_t bytes)
 
 static uint64_t fake_now_ms(void)
 {
+    atomic_fetch_add(&fake.looks, 1);
     return atomic_load(&fake.now_ms);
 }
 
@@ -276,6 +277,11 @@ void fake_os_resume(void)
 void fake_os_turn_clock(uint64_t ms)
 {
     atomic_fetch_add(&fake.now_ms, ms);
+}
+
+uint64_t fake_os_looks_at_clock(void)
+{
+    return atomic_load(&fake.looks);
 }
 
 uint64_t fake_os_calls(void)

@@ -44,6 +44,7 @@ void fake_os_pause(void);
 void fake_os_resume(void);
 
 void fake_os_turn_clock(uint64_t ms);
+uint64_t fake_os_looks_at_clock(void);
 
 uint64_t fake_os_calls(void);                    /* all but the clock */
 uint64_t fake_os_calls_of(enum fake_call call);  /* of one kind */

@@ -92,6 +92,32 @@ static void mixed_lengths_are_quiet(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* Looks at the clock in so many pairs of one page, before each of which so much time goes by. */
+static uint64_t looks_in(pageheap *heap, unsigned pairs, unsigned ms_each)
+{
+    uint64_t before = fake_os_looks_at_clock();
+    for (unsigned i = 0; i < pairs; i++) {
+        fake_os_turn_clock(ms_each);
+        assert_int_equal(pageheap_free(heap, pageheap_alloc(heap, 1, 0), 1), 0);
+    }
+    return fake_os_looks_at_clock() - before;
+}
+
+/* Who is in a hurry looks at the clock less often, and soon again when it slows down. */
+static void the_clock_is_looked_at(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    (void)looks_in(heap, 512, 0);
+    uint64_t looks = looks_in(heap, 64 * 256, 0);
+    assert_true(looks >= 64 && looks <= 66);
+    assert_true(looks_in(heap, 256, 1) >= 1);
+    looks = looks_in(heap, 64 * 64, 1);
+    assert_true(looks >= 64 && looks <= 3 * 64); /* when it is time for the balance, once more or twice */
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 /* The measure itself: a new heap's first allocation is not quiet. */
 static void calls_are_counted(void **state)
 {
@@ -110,6 +136,7 @@ int main(void)
         cmocka_unit_test(pairs_are_quiet),
         cmocka_unit_test(batches_are_quiet),
         cmocka_unit_test(mixed_lengths_are_quiet),
+        cmocka_unit_test(the_clock_is_looked_at),
     };
     fake_os_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
