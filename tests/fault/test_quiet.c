@@ -132,10 +132,8 @@ static void calls_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_are_counted),
-        cmocka_unit_test(pairs_are_quiet),
-        cmocka_unit_test(batches_are_quiet),
-        cmocka_unit_test(mixed_lengths_are_quiet),
+        cmocka_unit_test(calls_are_counted),      cmocka_unit_test(pairs_are_quiet),
+        cmocka_unit_test(batches_are_quiet),      cmocka_unit_test(mixed_lengths_are_quiet),
         cmocka_unit_test(the_clock_is_looked_at),
     };
     fake_os_install();
