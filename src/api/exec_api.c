@@ -191,10 +191,8 @@ static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_
                                        pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
-    if (is_due) {
-        ph_heap_tick(exec->heap, ph_thread_last.front);
+    if (is_due && ph_heap_tick(exec->heap, ph_thread_last.front))
         ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
-    }
     int code = ph_code_finish(exec, run, pages, &rx);
     if (code != 0)
         return failure(exec, code);
@@ -202,7 +200,7 @@ static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_
     return 0;
 }
 
-int pageheap_exec_alloc(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
+PH_HOT int pageheap_exec_alloc(pageheap_exec *exec, size_t bytes, pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
     bool is_due;
@@ -279,7 +277,7 @@ static PH_NOINLINE int free_piece(pageheap_exec *exec, ph_slab *slab, void *rx, 
     return 0;
 }
 
-int pageheap_exec_free(pageheap_exec *exec, void *rx, size_t bytes)
+PH_HOT int pageheap_exec_free(pageheap_exec *exec, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
     if (PH_UNLIKELY(!ph_code_is_live(exec) || !ph_code_holds(exec, at) || bytes == 0 ||

@@ -58,7 +58,7 @@ int pageheap_tick(pageheap *heap)
 {
     if (!ph_heap_is_valid(heap))
         return PAGEHEAP_EINVAL;
-    ph_heap_tick(heap, ph_front_mine(heap));
+    ph_heap_look(heap, ph_front_mine(heap));
     return 0;
 }
 

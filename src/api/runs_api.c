@@ -102,14 +102,14 @@ static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
     if (run == 0)
         return alloc_slow(heap, pages, 0);
     if (is_due)
-        ph_heap_tick(heap, front);
+        (void)ph_heap_tick(heap, front);
     return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
 }
 
 static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
 {
-    ph_heap_tick(heap, ph_thread_last.front);
-    ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
+    if (ph_heap_tick(heap, ph_thread_last.front))
+        ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
     return run;
 }
 
@@ -121,11 +121,11 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
     if (flags != PAGEHEAP_ZERO || !ph_fast_alloc(heap, pages, &run, &is_due))
         return alloc_slow(heap, pages, flags);
     if (is_due)
-        ph_heap_tick(heap, ph_thread_last.front);
+        (void)ph_heap_tick(heap, ph_thread_last.front);
     return finish(heap, run, pages, flags);
 }
 
-void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
+PH_HOT void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
 {
     uintptr_t run;
     bool is_due;
@@ -235,7 +235,7 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
     return is_done ? 0 : free_slow(heap, run, pages);
 }
 
-int pageheap_free(pageheap *heap, void *run, size_t pages)
+PH_HOT int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
     if (PH_UNLIKELY(PH_HAS_ASAN || !ph_fast_free(heap, (uintptr_t)run, pages)))
         return free_far(heap, run, pages);

@@ -102,7 +102,6 @@ uintptr_t ph_front_cut_aligned(ph_front *front, unsigned pages, unsigned align_p
     if (first < 0)
         return 0;
     unsigned clean = ph_front_take(front, block, (unsigned)first, pages);
-    ph_front_hasten_tick(front, 1);
     return ph_block_address(block, (unsigned)first) | ph_front_clean_flag(front, clean, pages);
 }
 

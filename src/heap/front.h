@@ -57,11 +57,8 @@ struct pageheap;
 /* Long runs kept ready, newest last. */
 #define PH_LARGE_SLOTS 8
 
-/* A look at the clock and at the heap's balance comes with each PH_TICK_CALLS-th allocation; in a hurry, when
- * the clock has not moved since the last one, after more.  But runs that had to be cut, and so may add to
- * what is kept, are never more than PH_TICK_CALLS in between, and those of the last refill. */
-#define PH_TICK_CALLS       64
-#define PH_HURRY_TICK_CALLS 256
+/* A tick comes with each PH_TICK_CALLS-th allocation: a look at the front, and mostly at the clock. */
+#define PH_TICK_CALLS 64
 
 /* Where a front takes its blocks, apart from others. */
 typedef struct ph_apart {
@@ -98,10 +95,10 @@ typedef struct ph_front {
     _Atomic uint64_t outward_free_calls, outward_free_pages; /* owner: frees of other fronts' runs */
     _Atomic uint64_t collected_pages; /* of the pages freed by others, those back in their blocks */
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
-    _Atomic uint64_t granted_calls;   /* owner: allocations up to the next tick; calls_left are to come */
-    uint64_t ticked_ms;               /* when the last tick was */
-    uint32_t unsampled_calls;         /* owner: granted since it last looked how high the heap stands */
-    uint32_t calls_per_cut;           /* each run cut brings the tick so much nearer: 0, or 3 in a hurry */
+    _Atomic uint64_t ticked_calls;    /* owner: allocations up to the last tick */
+    uint64_t clock_ms;                /* owner: when it last looked at the clock */
+    uint64_t highest_pages;           /* owner: most live pages seen since the clock last moved */
+    uint32_t blind_ticks;             /* owner: so many more without a look at the clock */
     _Atomic uint64_t times_shared;    /* its periods of staying so grow with them */
     _Atomic uint64_t shared_since_ms;
     _Atomic uint32_t was_freed_into; /* by others, since the last look (wants_privacy); any thread sets it */
@@ -321,7 +318,7 @@ static inline void ph_front_count_alloc(ph_front *front)
 {
     int32_t left = ph_load_relaxed(&front->calls_left);
     if (PH_UNLIKELY(left == INT32_MIN)) { /* splits, and calls of others, come without ticks */
-        ph_bump_relaxed(&front->granted_calls, UINT64_C(1) << 31);
+        ph_bump_relaxed(&front->ticked_calls, UINT64_C(1) << 31);
         left = 0;
     }
     ph_store_relaxed(&front->calls_left, left - 1);
@@ -359,8 +356,8 @@ static inline bool ph_front_is_tick_due(const ph_front *front)
 
 static inline uint64_t ph_front_alloc_calls(const ph_front *front)
 {
-    int64_t left = ph_load_relaxed(&front->calls_left);
-    return ph_load_relaxed(&front->granted_calls) - (uint64_t)left;
+    int64_t since = PH_TICK_CALLS - (int64_t)ph_load_relaxed(&front->calls_left);
+    return ph_load_relaxed(&front->ticked_calls) + (uint64_t)since;
 }
 
 static inline uint64_t ph_front_cached_pages(const ph_front *front)
@@ -389,33 +386,12 @@ static inline void ph_front_count_free(ph_front *front)
     ph_front_carry_frees(front);
 }
 
-/* So many allocations until the next tick (front held). */
-static inline void ph_front_grant(ph_front *front, uint32_t calls)
+/* Count PH_TICK_CALLS allocations anew (front held). */
+static inline void ph_front_tick_done(ph_front *front)
 {
-    ph_store_relaxed(&front->granted_calls, ph_front_alloc_calls(front) + calls);
-    ph_store_relaxed(&front->calls_left, (int32_t)calls);
-}
-
-/* So many runs were cut (front held). */
-static inline void ph_front_hasten_tick(ph_front *front, uint32_t runs)
-{
-    int32_t left = ph_load_relaxed(&front->calls_left);
-    if (left <= 0)
-        return;
-    uint32_t calls = (uint32_t)ph_min_u64((uint32_t)left, runs * front->calls_per_cut);
-    ph_drop_relaxed(&front->granted_calls, calls);
-    ph_store_relaxed(&front->calls_left, left - (int32_t)calls);
-}
-
-/* The tick is done that was due, or asked for, at `now_ms` (front held). */
-static inline void ph_front_tick_done(ph_front *front, uint64_t now_ms)
-{
-    uint32_t calls = now_ms == front->ticked_ms ? PH_HURRY_TICK_CALLS : PH_TICK_CALLS;
     ph_front_carry_frees(front);
-    ph_front_grant(front, calls);
-    front->calls_per_cut = calls / PH_TICK_CALLS - 1;
-    front->unsampled_calls += calls;
-    front->ticked_ms = now_ms;
+    ph_store_relaxed(&front->ticked_calls, ph_front_alloc_calls(front));
+    ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 
 /* Have a spare magazine for this length at hand, if the bound on records allows it.  The front's own thread,

@@ -349,8 +349,12 @@ typedef struct ph_sums {
 } ph_sums;
 void ph_heap_sum(pageheap *heap, ph_sums *ret_sums);
 
-/* The periodic look, at most every few milliseconds; `own` is the caller's front, not held, or NULL. */
-void ph_heap_tick(pageheap *heap, ph_front *own);
+/* What a thread does once a while with its front, not held: see how high it stands, and how much it keeps.
+ * False: that was all.  True: it has also looked at the clock, and at the heap's balance if it was time. */
+bool ph_heap_tick(pageheap *heap, ph_front *own);
+
+/* The same with the clock always; `own` may be NULL. */
+void ph_heap_look(pageheap *heap, ph_front *own);
 /* After the front has grown by a fair amount. */
 void ph_heap_grown(pageheap *heap, ph_front *own);
 /* The caller's cache is at its limit: raise that or drain. */

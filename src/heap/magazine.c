@@ -308,7 +308,6 @@ static uintptr_t refill_from(ph_front *front, ph_block *block, unsigned pages, u
     ph_drop_relaxed(&front->dirty_pages, (uint64_t)taken * pages - clean);
     ph_bump_relaxed(&front->grown_pages, clean);
     ph_front_refile(front, block);
-    ph_front_hasten_tick(front, taken);
     if (starts[taken - 1] & PH_START_MIXED) {
         uint16_t mixed = starts[taken - 1];
         starts[taken - 1] = starts[0];

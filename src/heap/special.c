@@ -255,11 +255,10 @@ static void look_at_the_clock(pageheap *heap)
 {
     if (!ph_front_is_tick_due(&heap->special))
         return;
-    uint64_t now_ms = ph_os.now_ms();
     ph_front_lock(&heap->special);
-    ph_front_tick_done(&heap->special, now_ms);
+    ph_front_tick_done(&heap->special);
     ph_front_unlock(&heap->special);
-    ph_heap_tick(heap, ph_front_mine(heap));
+    ph_heap_look(heap, ph_front_mine(heap));
 }
 
 void ph_special_init(pageheap *heap)
