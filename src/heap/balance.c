@@ -77,10 +77,11 @@ void ph_heap_sum(pageheap *heap, ph_sums *ret_sums)
     *ret_sums = sums;
 }
 
-/* See how high the heap stands: when this front stands higher than since the clock last moved, and with n
- * fronts at each 32n-th tick of a thread.  The sum reads what other threads write, and each of them then
- * waits for its line to come back: with a look at every tick, two threads did 1.4 times as much as one; with
- * one at each 8n-th, 6 % less than now.  A heap that grows is looked at as it grows. */
+/* See how high the heap stands: when this front, with what no thread's front has, stands higher than since
+ * the clock last moved, and with n fronts at each 32n-th tick of a thread.  The sum reads what other threads
+ * write, and each of them then waits for its line to come back: with a look at every tick, two threads did
+ * 1.4 times as much as one; with one at each 8n-th, 6 % less than now.  A heap that grows is looked at as it
+ * grows. */
 #define SAMPLE_TICKS 32
 
 static void sample(pageheap *heap, ph_front *own)
@@ -88,7 +89,8 @@ static void sample(pageheap *heap, ph_front *own)
     ph_sums sums;
     uint64_t fronts = ph_load_relaxed(&heap->front_count);
     uint64_t ticks = ph_load_relaxed(&own->ticked_calls) / PH_TICK_CALLS;
-    uint64_t pages = not_below_zero(live_of(own)) + ph_load_relaxed(&heap->large_live_pages);
+    uint64_t pages = not_below_zero(live_of(own)) + not_below_zero(live_of(&heap->special)) +
+                     ph_load_relaxed(&heap->large_live_pages);
     if (pages > own->highest_pages)
         own->highest_pages = pages;
     else if (ticks % (SAMPLE_TICKS * fronts) != 0)

@@ -118,6 +118,24 @@ static void the_clock_is_looked_at(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* What is live at once is seen when no front of a thread has it, and the heap's own has. */
+static void guarded_runs_have_a_height(void **state)
+{
+    (void)state;
+    static void *runs[1000];
+    pageheap *heap = pageheap_create(NULL);
+    pageheap_stats stats = { .struct_bytes = sizeof stats };
+    assert_non_null(heap);
+    (void)looks_in(heap, 5 * 64 + 3, 1); /* the thread's own ticks stop at an odd number */
+    for (unsigned i = 0; i < 1000; i++)
+        assert_non_null(runs[i] = pageheap_alloc(heap, 4, PAGEHEAP_GUARD));
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(pageheap_free(heap, runs[i], 4), 0);
+    assert_int_equal(pageheap_get_stats(heap, &stats), 0);
+    assert_in_range(stats.peak_bytes, (1000 - 64) * 6 * 4096, 1001 * 6 * 4096); /* with their guards */
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 /* The measure itself: a new heap's first allocation is not quiet. */
 static void calls_are_counted(void **state)
 {
@@ -134,7 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_are_counted),      cmocka_unit_test(pairs_are_quiet),
         cmocka_unit_test(batches_are_quiet),      cmocka_unit_test(mixed_lengths_are_quiet),
-        cmocka_unit_test(the_clock_is_looked_at),
+        cmocka_unit_test(the_clock_is_looked_at), cmocka_unit_test(guarded_runs_have_a_height),
     };
     fake_os_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
