@@ -191,8 +191,10 @@ static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_
                                        pageheap_exec_span *ret_span)
 {
     uintptr_t rx;
-    if (is_due && ph_heap_tick(exec->heap, ph_thread_last.front))
+    if (is_due) {
+        ph_heap_tick(exec->heap, ph_thread_last.front);
         ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+    }
     int code = ph_code_finish(exec, run, pages, &rx);
     if (code != 0)
         return failure(exec, code);

@@ -102,14 +102,14 @@ static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
     if (run == 0)
         return alloc_slow(heap, pages, 0);
     if (is_due)
-        (void)ph_heap_tick(heap, front);
+        ph_heap_tick(heap, front);
     return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
 }
 
 static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
 {
-    if (ph_heap_tick(heap, ph_thread_last.front))
-        ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
+    ph_heap_tick(heap, ph_thread_last.front);
+    ph_front_reheat(ph_thread_last.front, (uintptr_t)run, pages);
     return run;
 }
 
@@ -121,7 +121,7 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
     if (flags != PAGEHEAP_ZERO || !ph_fast_alloc(heap, pages, &run, &is_due))
         return alloc_slow(heap, pages, flags);
     if (is_due)
-        (void)ph_heap_tick(heap, ph_thread_last.front);
+        ph_heap_tick(heap, ph_thread_last.front);
     return finish(heap, run, pages, flags);
 }
 

@@ -72,6 +72,22 @@
     } while (0)
 #endif
 
+/* Of a local word of 64 bits: clear bit `number` % 64, and tell in `was_set` whether it was set; and find the
+ * lowest bit of a word that is not 0, as a number of 64 bits. */
+#if defined(__x86_64__)
+#define PH_CLEAR_BIT(word, number, was_set)                                                                  \
+    __asm__("btrq %2, %0" : "+r"(word), "=@ccc"(was_set) : "r"((uint64_t)(number)))
+#define PH_FIND_LOWEST(word, ret_number) __asm__("rep bsfq %1, %0" : "=r"(ret_number) : "r"(word) : "cc")
+#else
+#define PH_CLEAR_BIT(word, number, was_set)                                                                  \
+    do {                                                                                                     \
+        uint64_t bit = UINT64_C(1) << ((number) % 64);                                                       \
+        (was_set) = ((word)&bit) != 0;                                                                       \
+        (word) &= ~bit;                                                                                      \
+    } while (0)
+#define PH_FIND_LOWEST(word, ret_number) ((ret_number) = (uint64_t)__builtin_ctzll(word))
+#endif
+
 /* Eight bytes that stop whoever runs into them.
  * x86     int3, one byte: a jump to any byte of it stops (Intel SDM, volume 2, "INT n/INTO/INT3/INT1")
  * arm64   brk #0, a word (Arm ARM, C6.2, "BRK")

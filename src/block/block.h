@@ -185,33 +185,39 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 /* ---- the hot path: one word each ------------------------------------------------------- */
 
 /* True if a live run begins at `page` and has `pages` pages: `tags` are those of that page, `next` those of
- * the 64 pages after its.  For up to 64 pages: for longer ones there is ph_block_run_pages.
+ * the 64 pages after its.  *ret_marks are the marks of `tags` without its own, for who frees it.
+ * For up to 64 pages: for longer ones there is ph_block_run_pages.
  * With a block's last tags, `next` may be any: a live run's end is found before them.  But let them not be
  * the next block's, whose line another thread may be changing all the time. */
 static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, const ph_block_tags *next,
-                                            uintptr_t page, size_t pages)
+                                            uintptr_t page, size_t pages, uint64_t *ret_marks)
 {
+    uint64_t marks = ph_load_relaxed(&tags->mark), length_less_one;
+    bool is_marked;
+    PH_CLEAR_BIT(marks, page, is_marked);
+    if (PH_UNLIKELY(!is_marked))
+        return false;
+    *ret_marks = marks;
     uint64_t ends = ph_load_relaxed(&tags->last) >> (page % 64);
-    ends |= ph_load_relaxed(&next->last) << 1 << (~page % 64);
-    return ((ph_load_relaxed(&tags->mark) >> (page % 64)) & 1) != 0 && ends != 0 &&
-           ph_lowest_bit(ends) == pages - 1;
+    /* They have no bit in common; a sum and a factor are one instruction. */
+    ends += (ph_load_relaxed(&next->last) << (~page % 64)) * 2;
+    if (PH_UNLIKELY(ends == 0))
+        return false;
+    PH_FIND_LOWEST(ends, length_less_one);
+    return length_less_one == pages - 1;
 }
 
 /* The same with the tags of all pages. */
 static PH_ALWAYS_INLINE bool ph_tags_have_run(const ph_block_tags *tags, unsigned page, size_t pages)
 {
-    return ph_tags_is_run(&tags[page / 64], &tags[(page / 64 + 1) % PH_BLOCK_WORDS], page, pages);
+    uint64_t marks;
+    return ph_tags_is_run(&tags[page / 64], &tags[(page / 64 + 1) % PH_BLOCK_WORDS], page, pages, &marks);
 }
 
-/* Set or clear the mark of such a run, for who alone may. */
+/* Set the mark of such a run, for who alone may. */
 static PH_ALWAYS_INLINE void ph_tags_mark(ph_block_tags *tags, uintptr_t page)
 {
     ph_store_relaxed(&tags->mark, ph_load_relaxed(&tags->mark) | UINT64_C(1) << (page % 64));
-}
-
-static PH_ALWAYS_INLINE void ph_tags_unmark(ph_block_tags *tags, uintptr_t page)
-{
-    ph_store_relaxed(&tags->mark, ph_load_relaxed(&tags->mark) & ~(UINT64_C(1) << (page % 64)));
 }
 
 static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned page)

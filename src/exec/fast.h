@@ -47,9 +47,9 @@ static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *exec, p
         return ph_load_relaxed(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
                !ph_code_needs_fill(exec, rx, pages) && ph_fast_return_hot(mine, pages);
     uintptr_t page = ph_fast_page(rx);
-    ph_block_tags *tags;
-    return ph_fast_find(mine, page, pages, &tags) && !ph_code_needs_fill(exec, rx, pages) &&
-           ph_fast_keep(mine, tags, rx, page, pages);
+    ph_found found;
+    return ph_fast_find(mine, page, pages, &found) && !ph_code_needs_fill(exec, rx, pages) &&
+           ph_fast_keep(mine, found, rx, pages);
 }
 
 /* False: not done, and nothing changed. */
@@ -91,18 +91,19 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *exec, ph_sl
     unsigned granule = ph_slab_granule(exec, rx);
     ph_block_tags *tags = &slab->tags[granule / 64];
     ph_front *mine;
+    uint64_t other_marks;
     bool is_done = false;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, false, &mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
-                  ph_tags_is_run(tags, tags + 1, granule, granules)) &&
+                  ph_tags_is_run(tags, tags + 1, granule, granules, &other_marks)) &&
         !ph_fast_needs_fill(exec, slab->written, granule, granules, rx)) {
         ph_kept_piece *top = mine->pieces->tops[granules];
         is_done = top->rx != PH_KEPT_END;
         if (PH_LIKELY(is_done)) {
             *top = (ph_kept_piece){ rx, slab };
             mine->pieces->tops[granules] = top + 1;
-            ph_tags_unmark(tags, granule);
+            ph_store_relaxed(&tags->mark, other_marks);
         }
     }
     ph_front_leave_fast(mine);

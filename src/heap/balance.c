@@ -259,11 +259,22 @@ static void turn_period(pageheap *heap, uint64_t now_ms)
     ph_store_relaxed(&heap->period_peak_pages, 0); /* the sum that follows begins it anew */
 }
 
+/* Whose magazines hold as much as a tick ago takes and frees in turn.  For others a hot run is two branches
+ * that cannot be foreseen. */
+static void note_looping(ph_front *own)
+{
+    own->is_looping = ph_front_cached_pages(own) == own->ticked_cached_pages;
+    if (!own->is_looping)
+        ph_front_cool(own);
+    own->ticked_cached_pages = ph_front_cached_pages(own);
+}
+
 /* The front's part of a tick.  Magazines that are never full are not looked at elsewhere. */
 static void tick_front(pageheap *heap, ph_front *own)
 {
     ph_front_enter(own);
     ph_front_tick_done(own);
+    note_looping(own);
     bool keeps_too_much = ph_front_cached_pages(own) > own->cache_limit_pages;
     ph_front_leave(own);
     if (keeps_too_much)
@@ -282,15 +293,14 @@ static void note_clock(ph_front *own, uint64_t now_ms)
     own->clock_ms = now_ms;
 }
 
-bool ph_heap_tick(pageheap *heap, ph_front *own)
+void ph_heap_tick(pageheap *heap, ph_front *own)
 {
-    if (own->blind_ticks != 0) {
-        own->blind_ticks--;
-        tick_front(heap, own);
-        return false;
+    if (own->blind_ticks == 0) {
+        ph_heap_look(heap, own);
+        return;
     }
-    ph_heap_look(heap, own);
-    return true;
+    own->blind_ticks--;
+    tick_front(heap, own);
 }
 
 void ph_heap_look(pageheap *heap, ph_front *own)

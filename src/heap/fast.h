@@ -151,17 +151,29 @@ static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret
     return true;
 }
 
-/* Free a run that is known to be live and this thread's: keep it (front entered).  False: no room. */
-static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_block_tags *tags, uintptr_t address,
-                                          uintptr_t page, size_t pages)
+/* A live run that is known to be this thread's: where its mark stands, and the marks there without it. */
+typedef struct ph_found {
+    ph_block_tags *tags;
+    uint64_t other_marks;
+} ph_found;
+
+/* The run whose mark stands there. */
+static inline ph_found ph_find_marked(const ph_block *block, unsigned page)
+{
+    ph_block_tags *tags = &block->tags[page / 64];
+    return (ph_found){ tags, ph_load_relaxed(&tags->mark) & ~(UINT64_C(1) << page % 64) };
+}
+
+/* Free such a run: keep it (front entered since it was found).  False: no room. */
+static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_found found, uintptr_t address, size_t pages)
 {
     ph_kept *top = front->tops[pages];
     if (PH_UNLIKELY(top->run == PH_MAGAZINE_END))
         return false;
     top->run = address;
-    top->tags = tags;
+    top->tags = found.tags;
     front->tops[pages] = top + 1;
-    ph_tags_unmark(tags, page);
+    ph_store_relaxed(&found.tags->mark, found.other_marks);
     ph_bump_hot(&front->tally, pages + PH_TALLY_FREE);
     return true;
 }
@@ -177,18 +189,21 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
-/* True if a live run of `pages` pages, up to 64, begins at `page`, and in a block of this front's.  *ret_tags
- * are those of its first page. */
+/* True if a live run of `pages` pages, up to 64, begins at `page`, and in a block of this front's. */
 static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
-                                          ph_block_tags **ret_tags)
+                                          ph_found *ret_found)
 {
     if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
         return false;
     ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
-    if (PH_UNLIKELY(window == NULL || ph_load_relaxed(&window->owners[PH_FAST_BLOCK(page)]) != front))
+    if (PH_UNLIKELY(window == NULL))
         return false;
-    *ret_tags = ph_fast_tags_at(window, page);
-    return ph_tags_is_run(*ret_tags, ph_fast_tags_after(*ret_tags), page, pages);
+    PH_GO_UNLESS(&window->owners[PH_FAST_BLOCK(page)], front, is_another); /* stays so: the front is ours */
+    ph_block_tags *tags = ph_fast_tags_at(window, page);
+    ret_found->tags = tags;
+    return ph_tags_is_run(tags, ph_fast_tags_after(tags), page, pages, &ret_found->other_marks);
+is_another:
+    return false;
 }
 
 /* Free a run of up to 64 pages that is not the hot one: keep it (front entered).  False: this front has no
@@ -196,9 +211,8 @@ static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page,
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
     uintptr_t page = ph_fast_page(address);
-    ph_block_tags *tags;
-    return PH_LIKELY(ph_fast_find(front, page, pages, &tags)) &&
-           ph_fast_keep(front, tags, address, page, pages);
+    ph_found found;
+    return PH_LIKELY(ph_fast_find(front, page, pages, &found)) && ph_fast_keep(front, found, address, pages);
 }
 
 /* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.
@@ -224,13 +238,12 @@ static PH_ALWAYS_INLINE bool ph_fast_free_long(const pageheap *heap, const ph_bl
 {
     unsigned page = (unsigned)(address >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1);
     ph_front *front;
-    bool is_done;
     if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
         return false;
-    is_done = ph_load_relaxed(ph_owner_of(block)) == front && ph_block_live_pages(block, page) == pages &&
-              ph_load_relaxed(&front->hot_run) != address &&
-              ph_front_cached_pages(front) <= front->cache_limit_pages &&
-              ph_fast_keep(front, &block->tags[page / 64], address, page, pages);
+    bool is_done = ph_load_relaxed(ph_owner_of(block)) == front &&
+                   ph_block_live_pages(block, page) == pages && ph_load_relaxed(&front->hot_run) != address &&
+                   ph_front_cached_pages(front) <= front->cache_limit_pages &&
+                   ph_fast_keep(front, ph_find_marked(block, page), address, pages);
     ph_front_leave_fast(front);
     return is_done;
 }

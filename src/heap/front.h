@@ -97,6 +97,8 @@ typedef struct ph_front {
     _Atomic uint64_t carried_frees;   /* frees that the tally does not count any more */
     _Atomic uint64_t ticked_calls;    /* owner: allocations up to the last tick */
     uint64_t clock_ms;                /* owner: when it last looked at the clock */
+    uint64_t ticked_cached_pages;     /* owner: ph_front_cached_pages at the last tick */
+    bool is_looping;                  /* owner: as many as at the tick before */
     uint64_t highest_pages;           /* owner: most live pages seen since the clock last moved */
     uint32_t blind_ticks;             /* owner: so many more without a look at the clock */
     _Atomic uint64_t times_shared;    /* its periods of staying so grow with them */
@@ -263,8 +265,8 @@ bool ph_front_keep(ph_front *front, ph_block *block, uintptr_t run_and_clean, un
 /* Have no hot run: it becomes a kept one like all others, or a live one. */
 void ph_front_cool(ph_front *front);
 
-/* A run of up to a block that this thread has just been given is the hot one from now on.  The front's own
- * thread, not yet in it. */
+/* A run of up to a block that this thread has just been given, at a tick, is the hot one from now on, if the
+ * thread is looping.  The front's own thread, not yet in it. */
 void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages);
 
 /* From now on marks are changed by locked instructions, and no run is hot.  No change if it is shared. */

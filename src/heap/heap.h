@@ -349,9 +349,9 @@ typedef struct ph_sums {
 } ph_sums;
 void ph_heap_sum(pageheap *heap, ph_sums *ret_sums);
 
-/* What a thread does once a while with its front, not held: see how high it stands, and how much it keeps.
- * False: that was all.  True: it has also looked at the clock, and at the heap's balance if it was time. */
-bool ph_heap_tick(pageheap *heap, ph_front *own);
+/* What a thread does once a while with its front, not held: see how high it stands, how much it keeps, and,
+ * unless it is in a hurry, look at the clock, and at the heap's balance if it is time. */
+void ph_heap_tick(pageheap *heap, ph_front *own);
 
 /* The same with the clock always; `own` may be NULL. */
 void ph_heap_look(pageheap *heap, ph_front *own);

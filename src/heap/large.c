@@ -178,7 +178,7 @@ uintptr_t ph_large_alloc(pageheap *heap, uint64_t pages, uint64_t align_bytes, u
             ph_heap_grown(heap, front);
     }
     if (PH_UNLIKELY(ph_front_is_tick_due(front)))
-        (void)ph_heap_tick(heap, front);
+        ph_heap_tick(heap, front);
     return run;
 }
 

@@ -182,7 +182,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, con
     if (ph_load_relaxed(&front->grown_pages) > growth_step(heap))
         ph_heap_grown(heap, front);
     if (ph_front_is_tick_due(front))
-        (void)ph_heap_tick(heap, front);
+        ph_heap_tick(heap, front);
     return run;
 }
 

@@ -17,6 +17,7 @@
 #include "unit/dice.h"
 
 #define LIVE_RUNS_MAX 600
+#define LOOP_PAIRS    200 /* three ticks */
 
 typedef struct trial {
     pageheap *heap;
@@ -114,6 +115,26 @@ static void do_bad_free(trial *t)
     assert_true(pageheap_free(t->heap, start, pages) < 0);
 }
 
+/* Long enough for a hot run, which the next operations find kept, or live. */
+static void do_loop(trial *t)
+{
+    size_t pages = pick_pages(t);
+    char *run = NULL;
+    for (unsigned pair = 0; pair < LOOP_PAIRS; pair++) {
+        run = pageheap_alloc(t->heap, pages, 0);
+        assert_non_null(run);
+        assert_int_equal(pageheap_free(t->heap, run, pages), 0);
+    }
+    assert_int_not_equal(pageheap_free(t->heap, run, pages), 0);
+    if (t->o.count == t->o.capacity || pick(t, 2) == 0)
+        return;
+    run = pageheap_alloc(t->heap, pages, 0);
+    assert_non_null(run);
+    if (!t->is_light)
+        memset(run, 0xa5, pages * t->o.page_bytes);
+    oracle_add(&t->o, run, pages);
+}
+
 static void do_split_or_join(trial *t)
 {
     if (t->o.count == 0 || t->o.count == t->o.capacity)
@@ -209,6 +230,8 @@ static void assert_counts_agree(trial *t)
 
 static void do_one(trial *t)
 {
+    if (pick(t, t->is_light ? 4000 : 400) == 0)
+        do_loop(t);
     uint64_t kind = pick(t, 1000);
     if (t->is_light && kind >= 900 && pick(t, 100) != 0)
         kind -= 900; /* an alloc */

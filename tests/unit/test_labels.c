@@ -44,7 +44,7 @@ static void assert_called(pageheap *heap, const called *run)
     assert_ptr_equal(found.tag, run->tag);
 }
 
-/* Mostly one page, so that the hot run has its share; now and then more than a block. */
+/* Mostly one page; now and then more than a block. */
 static size_t pick_pages(town *t)
 {
     uint64_t kind = dice_below(&t->d, 100);
@@ -107,6 +107,15 @@ static void resize(town *t, unsigned h, called *run)
     assert_called(t->heaps[h], run);
 }
 
+/* Over and over, so that this place's run is the hot one. */
+static void loop(town *t, unsigned h, called *run)
+{
+    for (unsigned pair = 0; pair < 200; pair++) {
+        take(t, h, run);
+        give(t, h, run);
+    }
+}
+
 static void end_heap(town *t, unsigned h)
 {
     assert_int_equal(pageheap_check(t->heaps[h]), 0);
@@ -128,6 +137,8 @@ static void every_run_keeps_its_own_label(void **state)
         unsigned h = (unsigned)dice_below(&t.d, HEAPS);
         called *run = &t.runs[h][dice_below(&t.d, dice_below(&t.d, 4) == 0 ? RUNS : 3)];
         uint64_t kind = dice_below(&t.d, 20);
+        if (run->start == NULL && dice_below(&t.d, 1000) == 0)
+            loop(&t, h, run);
         if (run->start == NULL)
             take(&t, h, run);
         else if (kind == 0)

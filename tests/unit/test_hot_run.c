@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* test_hot_run.c -- who takes and frees in turn has a hot run; who does not has none. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "heap/front.h"
+#include "pageheap/pageheap.h"
+
+/* Three ticks: one that leaves what was, one that begins, one that finds the same. */
+#define PAIRS (3 * PH_TICK_CALLS)
+
+static char *loop(pageheap *heap, size_t pages)
+{
+    char *run = NULL;
+    for (unsigned pair = 0; pair < PAIRS; pair++) {
+        run = pageheap_alloc(heap, pages, 0);
+        assert_non_null(run);
+        assert_int_equal(pageheap_free(heap, run, pages), 0);
+    }
+    return run;
+}
+
+static uintptr_t hot_run(void)
+{
+    return ph_load_relaxed(&ph_thread_last.front->hot_run);
+}
+
+static void the_run_of_a_loop_is_hot(void **state)
+{
+    (void)state;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    for (size_t pages = 1; pages <= PH_BLOCK_PAGES_MAX; pages += 1 + pages / 2) {
+        char *run = loop(heap, pages);
+        assert_int_equal(hot_run(), (uintptr_t)run);
+        assert_int_not_equal(pageheap_free(heap, run, pages), 0);
+        assert_ptr_equal(pageheap_alloc(heap, pages, 0), run);
+        assert_int_not_equal(pageheap_free(heap, run, pages + 1), 0);
+        assert_int_equal(pageheap_free(heap, run, pages), 0);
+    }
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
+/* Kept or live at the tick that ends it, the run is one like others from then on. */
+static void who_stops_looping_has_none(void **state)
+{
+    static void *runs[PH_TICK_CALLS];
+    (void)state;
+    for (unsigned is_live = 0; is_live < 2; is_live++) {
+        pageheap *heap = pageheap_create(NULL);
+        assert_non_null(heap);
+        char *run = loop(heap, 3);
+        if (is_live)
+            assert_ptr_equal(pageheap_alloc(heap, 3, 0), run);
+        for (unsigned i = 0; i < PH_TICK_CALLS; i++)
+            assert_non_null(runs[i] = pageheap_alloc(heap, 1 + i % 2, 0));
+        assert_int_equal(hot_run(), 0);
+        assert_int_equal(pageheap_check(heap), 0);
+        assert_int_equal(pageheap_free(heap, run, 3) == 0, is_live);
+        assert_int_not_equal(pageheap_free(heap, run, 3), 0);
+        assert_ptr_equal(pageheap_alloc(heap, 3, 0), run);
+        assert_int_equal(pageheap_destroy(heap), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_run_of_a_loop_is_hot),
+        cmocka_unit_test(who_stops_looping_has_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
