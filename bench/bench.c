@@ -7,6 +7,7 @@
 #include "options.h"
 #include "results_print.h"
 #include "sections.h"
+#include "settle.h"
 
 #include <err.h>
 #include <math.h>
@@ -110,7 +111,7 @@ static void prepare_series(const struct session *session, const struct workload 
                            const struct peer *peer, unsigned rounds, struct series *series)
 {
     *series = (struct series){ .peer = peer, .is_measured = is_for(session, workload, peer) };
-    series->values = calloc(rounds, sizeof *series->values);
+    series->values = calloc((size_t)SETTLE_TIMES * rounds, sizeof *series->values);
     if (series->values == NULL)
         err(EXIT_FAILURE, "bench");
 }
@@ -169,6 +170,31 @@ static void conclude(struct session *session, const struct section *section, str
     }
 }
 
+/* Rounds beyond those that were asked for, if the row is a time. */
+static void run_until_settled(const struct session *session, const struct workload *workload, unsigned asked,
+                              struct row_result *results)
+{
+    struct settle_rounds all[RESULTS_PEERS_MAX];
+    bool takes_part[RESULTS_PEERS_MAX];
+    size_t count = results[0].series_count;
+
+    for (unsigned round = asked; row_is_time(results[0].row); round++) {
+        for (size_t i = 0; i < count; i++) {
+            const struct series *series = &results[0].series[i];
+            bool is_ours = series->peer->role == PEER_OURS;
+            bool contends = is_ours || result_may_rival(results[0].row, series->peer);
+
+            all[i] = (struct settle_rounds){ series->values, contends ? series->count : 0, is_ours };
+        }
+        if (!settle_wants_round(all, count, round, asked, takes_part))
+            return;
+        for (size_t column = 0; column < count; column++) {
+            if (takes_part[column])
+                run_once(session, workload, round, results, column);
+        }
+    }
+}
+
 static void run_workload(struct session *session, size_t section, const struct workload *workload)
 {
     const struct columns *columns = &session->columns[section];
@@ -189,6 +215,7 @@ static void run_workload(struct session *session, size_t section, const struct w
         for (size_t column = 0; column <= columns->count; column++)
             run_once(session, workload, round, results, column);
     }
+    run_until_settled(session, workload, rounds, results);
     clear_progress(session);
     for (size_t row = 0; row < rows_count; row++) {
         if (options_want_row(session->options, results[row].row))

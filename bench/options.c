@@ -28,7 +28,8 @@ enum key {
 };
 
 static const struct argp_option option_table[] = {
-    { "rounds", KEY_ROUNDS, "N", 0, "Measure everything N times, the allocators in turn (default 9)", 0 },
+    { "rounds", KEY_ROUNDS, "N", 0, "Measure everything N times or more, the allocators in turn (default 9)",
+      0 },
     { "seconds", KEY_SECONDS, "S", 0,
       "Measure for S seconds each time, preparations not counted (default 0.06)", 0 },
     { "filter", KEY_FILTER, "NAME", 0,

@@ -5,11 +5,14 @@
 #include <math.h>
 #include <string.h>
 
+bool row_is_time(const struct workload_row *row)
+{
+    return strcmp(row->unit, "ns") == 0;
+}
+
 double result_value(const struct workload_row *row, const struct spread *spread)
 {
-    bool is_time = strcmp(row->unit, "ns") == 0;
-
-    return is_time ? spread->min : spread->median;
+    return row_is_time(row) ? spread->min : spread->median;
 }
 
 static bool is_about_rival(const struct target *target)
@@ -28,13 +31,18 @@ static enum verdict judge(const struct target *target, const struct standing *st
     return measured <= target->limit ? VERDICT_OK : VERDICT_MISS;
 }
 
-/* True if this peer, with this value, takes the place of the rival so far. */
-static bool is_rival(const struct target *target, const struct peer *peer, double value, double rival)
+bool result_may_rival(const struct workload_row *row, const struct peer *peer)
 {
-    if (peer->role != PEER_OTHER)
-        return false;
+    const struct target *target = target_for(row->name);
+
     if (target != NULL && target->kind == TARGET_TIMES_PEER)
         return strcmp(peer->name, target->peer) == 0;
+    return peer->role == PEER_OTHER;
+}
+
+/* True if such a peer's value takes the place of the rival's so far. */
+static bool is_better(const struct target *target, double value, double rival)
+{
     if (isnan(rival))
         return true;
     return target != NULL && target->kind == TARGET_AT_LEAST ? value > rival : value < rival;
@@ -54,7 +62,7 @@ struct standing standing_of(const struct row_result *result)
             continue;
         if (series->peer->role == PEER_OURS) {
             standing.ours = value;
-        } else if (is_rival(standing.target, series->peer, value, rival)) {
+        } else if (result_may_rival(result->row, series->peer) && is_better(standing.target, value, rival)) {
             rival = value;
             standing.rival = series->peer;
         }

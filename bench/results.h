@@ -31,9 +31,14 @@ struct row_result {
     struct series harness; /* the null peer */
 };
 
+bool row_is_time(const struct workload_row *row);
+
 /* What counts of a row's rounds.  Of a time the least: whatever else runs on the machine only ever adds to
  * it, and what it adds has nothing to do with the allocator.  Of all else the median. */
 double result_value(const struct workload_row *row, const struct spread *spread);
+
+/* True if ours may be measured by this peer in this row. */
+bool result_may_rival(const struct workload_row *row, const struct peer *peer);
 
 /* How the row stands. */
 struct standing {

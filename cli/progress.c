@@ -40,6 +40,11 @@ void progress_step(struct progress *progress, const char *what)
 {
     if (progress->done_steps < progress->total_steps)
         progress->done_steps++;
+    progress_stay(progress, what);
+}
+
+void progress_stay(const struct progress *progress, const char *what)
+{
     if (progress->is_shown)
         draw(progress, what);
 }

@@ -19,6 +19,9 @@ void progress_start(struct progress *progress, size_t total_steps, bool is_wante
 /* One more step is done; `what` names what comes next. */
 void progress_step(struct progress *progress, const char *what);
 
+/* The same for what is no step of the total. */
+void progress_stay(const struct progress *progress, const char *what);
+
 /* Remove the bar. */
 void progress_end(struct progress *progress);
 

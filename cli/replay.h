@@ -7,6 +7,7 @@
 
 #include "bench/peer.h"
 #include "bench/report.h"
+#include "bench/settle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@ struct replay_options {
 
 /* What one peer did with one trace.  A value that was not measured is NaN. */
 struct replay_cell {
-    double rounds_ns[REPLAY_ROUNDS_MAX]; /* ns per event */
+    double rounds_ns[SETTLE_TIMES * REPLAY_ROUNDS_MAX]; /* ns per event */
     unsigned rounds_count;
     struct spread ns_per_event;
     double peak_live_bytes;

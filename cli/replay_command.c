@@ -27,7 +27,7 @@ struct arguments {
 
 static const struct argp_option option_list[] = {
     { "allocators", 'a', "LIST", 0, "Comma-separated names; default: all that are installed", 0 },
-    { "rounds", 'r', "N", 0, "Time each allocator N times and print the best (default 5)", 0 },
+    { "rounds", 'r', "N", 0, "Time each allocator N times or more and print the best (default 5)", 0 },
     { "threads", KEY_THREADS, NULL, 0, "Replay each thread of a trace on a thread of its own", 0 },
     { "json", KEY_JSON, NULL, 0, "Print JSON, with the spread, instead of a table", 0 },
     { "plot", KEY_PLOT, "FILE.svg", 0, "Draw time and memory with gnuplot", 0 },

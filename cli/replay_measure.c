@@ -56,12 +56,15 @@ static double number_of(const json_t *object, const char *key)
 }
 
 static void announce(struct progress *progress, const struct replay_trace *trace, const struct peer *peer,
-                     const char *what)
+                     const char *what, bool is_step)
 {
     char text[128];
 
     snprintf(text, sizeof text, "%s: %s, %s", trace->name, peer->name, what);
-    progress_step(progress, text);
+    if (is_step)
+        progress_step(progress, text);
+    else
+        progress_stay(progress, text);
 }
 
 static void note_failure(struct replay *replay, const struct replay_trace *trace, const struct peer *peer,
@@ -98,33 +101,65 @@ static double run_timing(struct replay *replay, const struct replay_trace *trace
     return ns;
 }
 
+static void time_peer(struct replay *replay, struct replay_trace *trace, size_t peer_index)
+{
+    struct replay_cell *cell = &trace->cells[peer_index];
+    const struct peer *peer = replay->peers[peer_index];
+    double failed_allocs;
+    double ns = run_timing(replay, trace, peer, &failed_allocs);
+
+    /* The memory pass has told already, if there was one. */
+    if (isnan(cell->failed_allocs)) {
+        cell->failed_allocs = failed_allocs;
+        note_failed_allocs(replay, trace, peer, failed_allocs);
+    }
+    if (!isnan(ns))
+        cell->rounds_ns[cell->rounds_count++] = ns;
+}
+
+static bool wants_round(const struct replay *replay, const struct replay_trace *trace, unsigned done,
+                        bool *ret_takes_part)
+{
+    struct settle_rounds all[REPLAY_PEERS_MAX];
+
+    for (size_t i = 0; i < replay->peers_count; i++) {
+        bool is_null = replay->peers[i]->role == PEER_NULL;
+
+        all[i] =
+            (struct settle_rounds){ trace->cells[i].rounds_ns, is_null ? 0 : trace->cells[i].rounds_count,
+                                    replay->peers[i]->role == PEER_OURS };
+    }
+    return settle_wants_round(all, replay->peers_count, done, replay->options->rounds, ret_takes_part);
+}
+
+/* The rounds that were asked for, and some more for those who contend. */
 static void measure_timing(struct replay *replay, struct replay_trace *trace, struct progress *progress)
 {
     const struct peer *null = peer_named("null");
     double harness_ns[REPLAY_ROUNDS_MAX];
-    unsigned harness_count = 0;
+    unsigned harness_count = 0, round;
+    bool takes_part[REPLAY_PEERS_MAX];
     double failed_allocs;
 
-    for (unsigned round = 0; round < replay->options->rounds; round++) {
+    for (round = 0; round < replay->options->rounds; round++) {
         for (size_t i = 0; i < replay->peers_count; i++) {
-            struct replay_cell *cell = &trace->cells[i];
-
-            announce(progress, trace, replay->peers[i], "timing");
+            announce(progress, trace, replay->peers[i], "timing", true);
             /* What failed once fails again, and says so again. */
-            if (cell->rounds_count != round)
-                continue;
-            cell->rounds_ns[round] = run_timing(replay, trace, replay->peers[i], &failed_allocs);
-            /* The memory pass has told already, if there was one. */
-            if (isnan(cell->failed_allocs)) {
-                cell->failed_allocs = failed_allocs;
-                note_failed_allocs(replay, trace, replay->peers[i], failed_allocs);
-            }
-            cell->rounds_count += isnan(cell->rounds_ns[round]) ? 0 : 1;
+            if (trace->cells[i].rounds_count == round)
+                time_peer(replay, trace, i);
         }
         if (null != NULL)
             harness_ns[harness_count] = run_timing(replay, trace, null, &failed_allocs);
         if (null != NULL && !isnan(harness_ns[harness_count]))
             harness_count++;
+    }
+    for (; wants_round(replay, trace, round, takes_part); round++) {
+        for (size_t i = 0; i < replay->peers_count; i++) {
+            if (!takes_part[i])
+                continue;
+            announce(progress, trace, replay->peers[i], "timing", false);
+            time_peer(replay, trace, i);
+        }
     }
     for (size_t i = 0; i < replay->peers_count; i++)
         trace->cells[i].ns_per_event = spread_of(trace->cells[i].rounds_ns, trace->cells[i].rounds_count);
@@ -209,7 +244,7 @@ static void measure_counts(struct replay *replay, struct replay_trace *trace, st
         size_t peer_index = number / JOB_KINDS;
         struct job *job = &jobs[next];
 
-        announce(progress, trace, replay->peers[peer_index], job_names[kind]);
+        announce(progress, trace, replay->peers[peer_index], job_names[kind], true);
         if (is_pointless(replay, peer_index) || (kind == JOB_MEMORY && !fits))
             continue;
         if (job->is_running)

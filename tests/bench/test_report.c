@@ -5,6 +5,7 @@
 #include "bench/report.h"
 #include "bench/results.h"
 #include "bench/sections.h"
+#include "bench/settle.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -26,6 +27,30 @@ static void summarises(void **state)
     assert_true(spread.min == 1 && spread.median == 3 && spread.max == 9);
     assert_int_equal(spread_of(NULL, 0).count, 0);
     assert_true(odd[0] == 5);
+}
+
+/* Ours, the best of the others, and one that does not contend. */
+static void rounds_go_on_until_the_least_was_met_twice(void **state)
+{
+    const double ours[] = { 5, 8, 9, 6, 7 }, rival[] = { 7, 7.1, 9, 8, 8 }, far[] = { 90, 70, 80, 75, 72 };
+    const double ours_twice[] = { 5.05, 8, 9, 6, 5 }, rival_once[] = { 7, 7.2, 9, 8, 8 };
+    struct settle_rounds all[] = { { ours, 5, true }, { rival, 5, false }, { far, 5, false } };
+    bool takes_part[3];
+
+    (void)state;
+    assert_true(settle_wants_round(all, 3, 5, 5, takes_part));
+    assert_true(takes_part[0] && takes_part[1] && !takes_part[2]);
+    assert_true(settle_wants_round(all, 3, 5 * SETTLE_TIMES - 1, 5, takes_part));
+    assert_false(settle_wants_round(all, 3, 5 * SETTLE_TIMES, 5, takes_part));
+    assert_false(settle_wants_round(all, 3, 4, 4, takes_part));
+    all[0].values = ours_twice;
+    assert_false(settle_wants_round(all, 3, 5, 5, takes_part));
+    all[1].values = rival_once;
+    assert_true(settle_wants_round(all, 3, 5, 5, takes_part));
+    assert_true(takes_part[0] && takes_part[1]);
+    all[1].count = 0; /* it failed */
+    assert_true(settle_wants_round(all, 3, 5, 5, takes_part));
+    assert_true(takes_part[0] && !takes_part[1] && takes_part[2]);
 }
 
 static void prints_a_table(void **state)
@@ -223,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summarises),
+        cmocka_unit_test(rounds_go_on_until_the_least_was_met_twice),
         cmocka_unit_test(prints_a_table),
         cmocka_unit_test(writes_numbers),
         cmocka_unit_test(judges_by_the_best_peer),
