@@ -182,7 +182,8 @@ static void run_until_settled(const struct session *session, const struct worklo
         for (size_t i = 0; i < count; i++) {
             const struct series *series = &results[0].series[i];
             bool is_ours = series->peer->role == PEER_OURS;
-            bool contends = is_ours || result_may_rival(results[0].row, series->peer);
+            bool contends = series->outcome == OUTCOME_DONE &&
+                            (is_ours || result_may_rival(results[0].row, series->peer));
 
             all[i] = (struct settle_rounds){ series->values, contends ? series->count : 0, is_ours };
         }

@@ -117,17 +117,19 @@ static void time_peer(struct replay *replay, struct replay_trace *trace, size_t 
         cell->rounds_ns[cell->rounds_count++] = ns;
 }
 
+/* Not for who failed in a round, or has left one out already: who is far from the best does not come near. */
 static bool wants_round(const struct replay *replay, const struct replay_trace *trace, unsigned done,
                         bool *ret_takes_part)
 {
     struct settle_rounds all[REPLAY_PEERS_MAX];
 
     for (size_t i = 0; i < replay->peers_count; i++) {
-        bool is_null = replay->peers[i]->role == PEER_NULL;
+        const struct replay_cell *cell = &trace->cells[i];
+        enum peer_role role = replay->peers[i]->role;
+        bool contends = role != PEER_NULL && cell->rounds_count == done;
 
         all[i] =
-            (struct settle_rounds){ trace->cells[i].rounds_ns, is_null ? 0 : trace->cells[i].rounds_count,
-                                    replay->peers[i]->role == PEER_OURS };
+            (struct settle_rounds){ cell->rounds_ns, contends ? cell->rounds_count : 0, role == PEER_OURS };
     }
     return settle_wants_round(all, replay->peers_count, done, replay->options->rounds, ret_takes_part);
 }

@@ -23,9 +23,10 @@
  *     Many runs are freed and asked for again at once.  One freed run therefore stands in `hot_run`, its mark
  *     still set, and stands there still while it is out again: giving it and taking it change `hot_pages`
  *     and nothing else, and a second free of it is told by that field.
- *     Each tick puts the run that has just been handed out in that place: if the program gives it back soon,
- *     it stays hot; if not, nobody asks for it, and the processor foretells that.  Other threads see live
- *     runs by their marks alone, so a front that is SHARED has no hot run.
+ *     A tick that finds the magazines as full as the last one did is in a program that takes and gives back
+ *     in turn, and puts the run that has just been handed out in that place; any other tick clears it, so
+ *     that the processor can foretell that nothing is there.  Other threads see live runs by their marks
+ *     alone, so a front that is SHARED has no hot run.
  *
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks

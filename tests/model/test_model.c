@@ -25,6 +25,7 @@ typedef struct trial {
     dice dice;
     size_t runs_max_pages;
     bool is_light; /* short runs, rare extras: for many operations in little time */
+    bool has_tags; /* one tagged run, and all of its thread go another way in */
 } trial;
 
 static uint64_t pick(trial *t, uint64_t below)
@@ -63,7 +64,7 @@ static void do_alloc(trial *t)
     uint64_t rarer = t->is_light ? 100 : 1;
     uint32_t flags = pick(t, 4 * rarer) == 0 ? PAGEHEAP_ZERO : 0;
     size_t align_bytes = pick(t, 10 * rarer) == 0 ? aligns_bytes[pick(t, 7)] : 0;
-    const char *tag = pick(t, 50 * rarer) == 0 ? "model" : NULL;
+    const char *tag = t->has_tags && pick(t, 50 * rarer) == 0 ? "model" : NULL;
     if (pick(t, 60 * rarer) == 0)
         flags |= PAGEHEAP_GUARD;
     if (t->o.count == t->o.capacity)
@@ -115,21 +116,28 @@ static void do_bad_free(trial *t)
     assert_true(pageheap_free(t->heap, start, pages) < 0);
 }
 
+static void *take_tagged(trial *t, size_t pages, const char *tag)
+{
+    void *run =
+        tag != NULL ? pageheap_alloc_tagged(t->heap, pages, 0, tag) : pageheap_alloc(t->heap, pages, 0);
+    assert_non_null(run);
+    return run;
+}
+
 /* Long enough for a hot run, which the next operations find kept, or live. */
 static void do_loop(trial *t)
 {
     size_t pages = pick_pages(t);
+    const char *tag = t->has_tags ? "loop" : NULL;
     char *run = NULL;
     for (unsigned pair = 0; pair < LOOP_PAIRS; pair++) {
-        run = pageheap_alloc(t->heap, pages, 0);
-        assert_non_null(run);
+        run = take_tagged(t, pages, tag);
         assert_int_equal(pageheap_free(t->heap, run, pages), 0);
     }
     assert_int_not_equal(pageheap_free(t->heap, run, pages), 0);
     if (t->o.count == t->o.capacity || pick(t, 2) == 0)
         return;
-    run = pageheap_alloc(t->heap, pages, 0);
-    assert_non_null(run);
+    run = take_tagged(t, pages, tag);
     if (!t->is_light)
         memset(run, 0xa5, pages * t->o.page_bytes);
     oracle_add(&t->o, run, pages);
@@ -255,9 +263,9 @@ static void do_one(trial *t)
         pageheap_trim(t->heap, pick(t, 3) * 1000000);
 }
 
-static void run_trial(const pageheap_options *options, uint64_t operations, bool is_light)
+static void run_trial(const pageheap_options *options, uint64_t operations, bool is_light, bool has_tags)
 {
-    trial t = { .dice = dice_new(), .runs_max_pages = 3000, .is_light = is_light };
+    trial t = { .dice = dice_new(), .runs_max_pages = 3000, .is_light = is_light, .has_tags = has_tags };
     t.heap = pageheap_create(options);
     assert_non_null(t.heap);
     oracle_init(&t.o, LIVE_RUNS_MAX, pageheap_page_bytes(t.heap));
@@ -281,7 +289,8 @@ static uint64_t operations(void)
 static void default_heap_agrees(void **state)
 {
     (void)state;
-    run_trial(NULL, operations(), false);
+    run_trial(NULL, operations() / 2, false, true);
+    run_trial(NULL, operations() / 2, false, false);
 }
 
 static void eager_heap_agrees(void **state)
@@ -290,7 +299,8 @@ static void eager_heap_agrees(void **state)
     pageheap_options options = PAGEHEAP_OPTIONS_INIT;
     options.decay_ms = PAGEHEAP_AT_ONCE;
     options.reserve_bytes = 2 << 20; /* a region holds one block: every edge is met often */
-    run_trial(&options, operations() / 4, false);
+    run_trial(&options, operations() / 8, false, true);
+    run_trial(&options, operations() / 8, false, false);
 }
 
 static void large_pages_agree(void **state)
@@ -298,13 +308,15 @@ static void large_pages_agree(void **state)
     (void)state;
     pageheap_options options = PAGEHEAP_OPTIONS_INIT;
     options.page_bytes = 65536;
-    run_trial(&options, operations() / 16, false);
+    run_trial(&options, operations() / 16, false, true);
 }
 
 static void ten_million_light_operations_agree(void **state)
 {
     (void)state;
-    run_trial(NULL, setting("PAGEHEAP_TEST_LIGHT_OPERATIONS", 10000000), true);
+    uint64_t light_operations = setting("PAGEHEAP_TEST_LIGHT_OPERATIONS", 10000000);
+    run_trial(NULL, light_operations / 2, true, true);
+    run_trial(NULL, light_operations / 2, true, false);
 }
 
 int main(void)
