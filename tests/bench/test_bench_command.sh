@@ -75,6 +75,17 @@ code = [row for row in document["rows"] if row["section"] == "code"]
 assert len(pages) == 5 and len(code) == 2
 assert all(len(row["allocators"]["seed"]["rounds"]) == 2 for row in pages)
 assert all(list(row["allocators"]) == ["mmap"] for row in code)' || failures=$((failures + 1))
+
+    # From five rounds on they go on until the least was met twice, or three times as many were done.
+    "$bench" --rounds 5 --seconds 0.001 --filter pair --allocators pageheap,seed,mmap --json | python3 -c '
+import json, sys
+counts = []
+for row in json.load(sys.stdin)["rows"]:
+    rounds = row["allocators"]["pageheap"]["rounds"]
+    counts.append(len(rounds))
+    assert 5 <= len(rounds) <= 15, rounds
+    assert len(rounds) == 15 or sum(ns <= 1.02 * min(rounds) for ns in rounds) >= 2, rounds
+assert len(counts) == 7' || failures=$((failures + 1))
 fi
 
 [ "$failures" = 0 ] && echo "all as expected"

@@ -81,6 +81,17 @@ assert mmap["failed_allocs"] == 0
 PYTHON
 
 zstd -q tiny.trace -o tiny.trace.zst
+# From five rounds on they go on until the least was met twice, or three times as many were done.
+"$tool" replay --allocators pageheap --rounds 5 --json tiny.trace >out 2>err
+expect 'status of five rounds' 0 $?
+python3 - out <<'PYTHON' || failures=$((failures + 1))
+import json, sys
+for trace in json.load(open(sys.argv[1]))["traces"]:
+    rounds = trace["results"][0]["ns_per_event"]["rounds"]
+    assert 5 <= len(rounds) <= 15, rounds
+    assert len(rounds) == 15 or sum(ns <= 1.02 * min(rounds) for ns in rounds) >= 2, rounds
+PYTHON
+
 "$tool" replay --allocators mmap --rounds 1 - <tiny.trace.zst >out 2>err
 expect 'status of a compressed pipe' 0 $?
 expect_match 'its events' '^-: 5 events' out
