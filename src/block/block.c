@@ -12,12 +12,21 @@
 #include "base/assert.h"
 #include "block/runsearch.h"
 
-void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigned page_log2, bool clean)
+void ph_block_place_tags(ph_block *block, _Atomic uint64_t *marks, _Atomic uint64_t *lasts)
+{
+    int32_t marks_at = (int32_t)((intptr_t)marks - (intptr_t)block);
+    int32_t lasts_at = (int32_t)((intptr_t)lasts - (intptr_t)block);
+    /* Others may be reading where a block lies while it changes hands: write only what is new. */
+    if (block->marks_at != marks_at)
+        block->marks_at = marks_at;
+    if (block->lasts_at != lasts_at)
+        block->lasts_at = lasts_at;
+}
+
+void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean)
 {
     uint32_t number = (base >> PH_BLOCK_LOG2) & ((1u << 27) - 1);
-    /* Others may be reading where a block lies while it changes hands: write only what is new. */
-    if (block->tags != tags)
-        block->tags = tags;
+    /* As above. */
     if (block->number != number)
         block->number = number & ((1u << 27) - 1);
     if (block->page_log2 != page_log2)
@@ -31,8 +40,8 @@ void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigne
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
         uint64_t here = w < ph_block_words(block) ? present : 0;
         ph_store_relaxed(&block->used[w], ~here);
-        ph_store_relaxed(&block->tags[w].mark, 0);
-        ph_store_relaxed(&block->tags[w].last, clean ? here : 0);
+        ph_store_relaxed(&ph_block_marks(block)[w], 0);
+        ph_store_relaxed(&ph_block_lasts(block)[w], clean ? here : 0);
         ph_store_relaxed(&block->remote[w], 0);
     }
 }
@@ -46,7 +55,7 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 void ph_block_dirty_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS])
 {
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++)
-        ret_bits[w] = ~(ph_load_relaxed(&block->used[w]) | ph_load_relaxed(&block->tags[w].last));
+        ret_bits[w] = ~(ph_load_relaxed(&block->used[w]) | ph_load_relaxed(&ph_block_lasts(block)[w]));
 }
 
 int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages)
@@ -74,8 +83,8 @@ static unsigned occupy(ph_block *block, unsigned first, unsigned pages)
         uint64_t range = ph_range_in_word(w, first, pages);
         uint64_t used = ph_load_relaxed(&block->used[w]);
         PH_ASSERT((used & range) == 0);
-        clean += ph_count_bits(ph_load_relaxed(&block->tags[w].last) & range);
-        word_change(&block->tags[w].last, range, 0);
+        clean += ph_count_bits(ph_load_relaxed(&ph_block_lasts(block)[w]) & range);
+        word_change(&ph_block_lasts(block)[w], range, 0);
         ph_store_relaxed(&block->used[w], used | range);
     }
     ph_block_cut_after(block, first + pages - 1);
@@ -142,7 +151,7 @@ static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_star
         uint64_t used = ph_load_relaxed(&block->used[w]);
         if (~used == 0)
             continue;
-        uint64_t clean = ph_load_relaxed(&block->tags[w].last);
+        uint64_t clean = ph_load_relaxed(&ph_block_lasts(block)[w]);
         uint64_t range = 0;
         for (uint64_t unused = ~used; unused != 0 && taken < count; unused &= unused - 1) {
             uint64_t bit = unused & -unused;
@@ -152,7 +161,7 @@ static unsigned take_singles(ph_block *block, unsigned count, uint16_t *ret_star
         }
         *ret_clean_pages += ph_count_bits(clean & range);
         ph_store_relaxed(&block->used[w], used | range);
-        ph_store_relaxed(&block->tags[w].last, clean | range);
+        ph_store_relaxed(&ph_block_lasts(block)[w], clean | range);
     }
     block->unused_pages = (uint16_t)(block->unused_pages - taken);
     block->clean_pages = (uint16_t)(block->clean_pages - *ret_clean_pages);
@@ -193,8 +202,8 @@ void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean)
         uint64_t range = ph_range_in_word(w, first, pages);
         uint64_t used = ph_load_relaxed(&block->used[w]);
         PH_ASSERT((used & range) == range);
-        PH_ASSERT((ph_load_relaxed(&block->tags[w].mark) & range) == 0);
-        word_change(&block->tags[w].last, range, clean ? range : 0);
+        PH_ASSERT((ph_load_relaxed(&ph_block_marks(block)[w]) & range) == 0);
+        word_change(&ph_block_lasts(block)[w], range, clean ? range : 0);
         ph_store_relaxed(&block->used[w], used & ~range);
     }
     block->unused_pages = (uint16_t)(block->unused_pages + pages);
@@ -210,7 +219,7 @@ void ph_block_give(ph_block *block, unsigned first, unsigned pages, bool clean)
 
 void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
 {
-    _Atomic uint64_t *last = &block->tags[word].last;
+    _Atomic uint64_t *last = &ph_block_lasts(block)[word];
     ph_store_relaxed(last, ph_load_relaxed(last) & ~bits);
     ph_store_relaxed(&block->used[word], ph_load_relaxed(&block->used[word]) & ~bits);
     block->unused_pages = (uint16_t)(block->unused_pages + ph_count_bits(bits));
@@ -222,7 +231,7 @@ void ph_block_give_singles(ph_block *block, unsigned word, uint64_t bits)
 unsigned ph_block_run_pages(const ph_block *block, unsigned page)
 {
     for (unsigned w = page / 64; w < ph_block_words(block); w++) {
-        uint64_t last = ph_load_relaxed(&block->tags[w].last);
+        uint64_t last = ph_load_relaxed(&ph_block_lasts(block)[w]);
         if (w == page / 64)
             last &= ~ph_low_mask(page % 64);
         if (last != 0)
@@ -235,7 +244,7 @@ int ph_block_run_start(const ph_block *block, unsigned page)
 {
     for (int w = (int)(page / 64); w >= 0; w--) {
         uint64_t reach = w == (int)(page / 64) ? ph_low_mask(page % 64 + 1) : ~UINT64_C(0);
-        uint64_t first = ph_load_relaxed(&block->tags[w].mark) & reach;
+        uint64_t first = ph_load_relaxed(&ph_block_marks(block)[w]) & reach;
         if (first != 0) {
             int start = 64 * w + (int)ph_highest_bit(first);
             return (unsigned)start + ph_block_run_pages(block, (unsigned)start) > page ? start : -1;
@@ -246,12 +255,12 @@ int ph_block_run_start(const ph_block *block, unsigned page)
 
 void ph_block_cut_after(ph_block *block, unsigned page)
 {
-    _Atomic uint64_t *last = &block->tags[page / 64].last;
+    _Atomic uint64_t *last = &ph_block_lasts(block)[page / 64];
     ph_store_relaxed(last, ph_load_relaxed(last) | UINT64_C(1) << (page % 64));
 }
 
 void ph_block_uncut_after(ph_block *block, unsigned page)
 {
-    _Atomic uint64_t *last = &block->tags[page / 64].last;
+    _Atomic uint64_t *last = &ph_block_lasts(block)[page / 64];
     ph_store_relaxed(last, ph_load_relaxed(last) & ~(UINT64_C(1) << (page % 64)));
 }

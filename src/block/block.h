@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* block.h -- the record of one 2 MiB block: which pages are taken, and by what runs.
  *
- * The record lies outside the block.  It is 192 bytes, and its tags are 128 more that lie apart, so that
- * those of neighbouring blocks are neighbours: 0.625 bytes a page of 4 KiB.
+ * The record lies outside the block.  It is 192 bytes.  Two bitmaps of 64 bytes each, its tags, are not part
+ * of it and lie apart, so that those of neighbouring blocks are neighbours: 0.625 bytes a page of 4 KiB.
  *
  * Page codes    Three bitmaps give each page one of these meanings:
  *
@@ -73,13 +73,15 @@ typedef struct ph_large {
     uint32_t clean; /* holder: the run reads zero everywhere */
 } ph_large;
 
-/* Of 64 pages. */
+/* For blocks whose tags are nobody's neighbours. */
 typedef struct ph_block_tags {
-    _Atomic uint64_t mark, last;
+    _Atomic uint64_t marks[PH_BLOCK_WORDS];
+    _Atomic uint64_t
+        lasts[PH_BLOCK_WORDS + 1]; /* one more, which is read with the one before it (ph_tags_is_run) */
 } ph_block_tags;
 
 typedef struct ph_block {
-    ph_block_tags *tags; /* of all its pages; PH_BLOCK_WORDS; the same for ever */
+    int32_t marks_at, lasts_at; /* where its tags lie, in bytes from here; the same for ever */
     union {
         ph_block_bin_links bin;          /* PAGES: the owner's index, by longest_pages */
         ph_large large;                  /* LARGE */
@@ -99,8 +101,19 @@ typedef struct ph_block {
 } PH_ALIGNED(PH_LINE_BYTES) ph_block;
 
 /* What a block costs, wherever it lies. */
-#define PH_BLOCK_RECORD_BYTES (sizeof(ph_block) + PH_BLOCK_WORDS * sizeof(ph_block_tags))
+#define PH_BLOCK_RECORD_BYTES (sizeof(ph_block) + 2 * PH_BLOCK_WORDS * sizeof(uint64_t))
 _Static_assert(PH_BLOCK_RECORD_BYTES == 320, "0.625 bytes a page");
+
+/* Its two bitmaps outside the record. */
+static PH_ALWAYS_INLINE _Atomic uint64_t *ph_block_marks(const ph_block *block)
+{
+    return (_Atomic uint64_t *)((uintptr_t)block + (uintptr_t)(intptr_t)block->marks_at);
+}
+
+static PH_ALWAYS_INLINE _Atomic uint64_t *ph_block_lasts(const ph_block *block)
+{
+    return (_Atomic uint64_t *)((uintptr_t)block + (uintptr_t)(intptr_t)block->lasts_at);
+}
 
 /* Pages in the block. */
 static inline unsigned ph_block_pages(const ph_block *block)
@@ -138,8 +151,11 @@ static inline unsigned ph_block_dirty_pages(const ph_block *block)
     return (unsigned)block->unused_pages - block->clean_pages;
 }
 
-/* The block at `base`, all pages unused; `clean` says whether they all read zero.  Its tags are at `tags`. */
-void ph_block_init(ph_block *block, ph_block_tags *tags, uintptr_t base, unsigned page_log2, bool clean);
+/* Its tags are there, within 2 GiB of the record. */
+void ph_block_place_tags(ph_block *block, _Atomic uint64_t *marks, _Atomic uint64_t *lasts);
+
+/* The block at `base`, all pages unused; `clean` says whether they all read zero.  Its tags have a place. */
+void ph_block_init(ph_block *block, uintptr_t base, unsigned page_log2, bool clean);
 
 /* Where a run of `pages` unused pages begins at a multiple of `align_pages`; -1 if nowhere. */
 int ph_block_find_aligned(const ph_block *block, unsigned pages, unsigned align_pages);
@@ -184,45 +200,47 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: one word each ------------------------------------------------------- */
 
-/* True if a live run begins at `page` and has `pages` pages: `tags` are those of that page, `next` those of
- * the 64 pages after its.  *ret_marks are the marks of `tags` without its own, for who frees it.
+/* True if a live run begins at `page` and has `pages` pages.  Of that page's 64, `mark` and `last` are the
+ * words; *ret_marks are the marks without its own, for who frees it.
  * For up to 64 pages: for longer ones there is ph_block_run_pages.
- * With a block's last tags, `next` may be any: a live run's end is found before them.  But let them not be
- * the next block's, whose line another thread may be changing all the time. */
-static PH_ALWAYS_INLINE bool ph_tags_is_run(const ph_block_tags *tags, const ph_block_tags *next,
+ * Such a run may end in the next word, which is read always.  Behind a block's last word that is another
+ * block's: it may say anything, since a live run's end is found before it, and another thread's writing there
+ * seldom disturbs: words of `last` change only where runs are cut and given back to their block. */
+static PH_ALWAYS_INLINE bool ph_tags_is_run(const _Atomic uint64_t *mark, const _Atomic uint64_t *last,
                                             uintptr_t page, size_t pages, uint64_t *ret_marks)
 {
-    uint64_t marks = ph_load_relaxed(&tags->mark), length_less_one;
+    uint64_t marks = ph_load_relaxed(mark), length_less_one;
     bool is_marked;
     PH_CLEAR_BIT(marks, page, is_marked);
     if (PH_UNLIKELY(!is_marked))
         return false;
     *ret_marks = marks;
-    uint64_t ends = ph_load_relaxed(&tags->last) >> (page % 64);
+    uint64_t ends = ph_load_relaxed(&last[0]) >> (page % 64);
     /* They have no bit in common; a sum and a factor are one instruction. */
-    ends += (ph_load_relaxed(&next->last) << (~page % 64)) * 2;
+    ends += (ph_load_relaxed(&last[1]) << (~page % 64)) * 2;
     if (PH_UNLIKELY(ends == 0))
         return false;
     PH_FIND_LOWEST(ends, length_less_one);
     return length_less_one == pages - 1;
 }
 
-/* The same with the tags of all pages. */
-static PH_ALWAYS_INLINE bool ph_tags_have_run(const ph_block_tags *tags, unsigned page, size_t pages)
+/* The same, asked of a block. */
+static PH_ALWAYS_INLINE bool ph_block_has_run(const ph_block *block, unsigned page, size_t pages)
 {
     uint64_t marks;
-    return ph_tags_is_run(&tags[page / 64], &tags[(page / 64 + 1) % PH_BLOCK_WORDS], page, pages, &marks);
+    return ph_tags_is_run(&ph_block_marks(block)[page / 64], &ph_block_lasts(block)[page / 64], page, pages,
+                          &marks);
 }
 
-/* Set the mark of such a run, for who alone may. */
-static PH_ALWAYS_INLINE void ph_tags_mark(ph_block_tags *tags, uintptr_t page)
+/* Set the mark of such a run, in its word, for who alone may. */
+static PH_ALWAYS_INLINE void ph_tags_mark(_Atomic uint64_t *mark, uintptr_t page)
 {
-    ph_store_relaxed(&tags->mark, ph_load_relaxed(&tags->mark) | UINT64_C(1) << (page % 64));
+    ph_store_relaxed(mark, ph_load_relaxed(mark) | UINT64_C(1) << (page % 64));
 }
 
 static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned page)
 {
-    return (ph_load_relaxed(&block->tags[page / 64].mark) >> (page % 64)) & 1;
+    return (ph_load_relaxed(&ph_block_marks(block)[page / 64]) >> (page % 64)) & 1;
 }
 
 /* Pages of the live run that begins at `page`, or 0. */
@@ -239,13 +257,13 @@ static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned pa
 static inline bool ph_block_is_clean(const ph_block *block, unsigned page)
 {
     return !ph_block_is_used(block, page) &&
-           ((ph_load_relaxed(&block->tags[page / 64].last) >> (page % 64)) & 1) != 0;
+           ((ph_load_relaxed(&ph_block_lasts(block)[page / 64]) >> (page % 64)) & 1) != 0;
 }
 
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */
 static PH_ALWAYS_INLINE void ph_block_mark(ph_block *block, unsigned page, bool shared)
 {
-    _Atomic uint64_t *word = &block->tags[page / 64].mark;
+    _Atomic uint64_t *word = &ph_block_marks(block)[page / 64];
     uint64_t bit = UINT64_C(1) << (page % 64);
     if (PH_UNLIKELY(shared))
         ph_fetch_or_acq_rel(word, bit); /* pairs with the other threads' ph_block_unmark */
@@ -257,7 +275,7 @@ static PH_ALWAYS_INLINE void ph_block_mark(ph_block *block, unsigned page, bool 
  * the one step that decides between threads that free the same run at once. */
 static PH_ALWAYS_INLINE bool ph_block_unmark(ph_block *block, unsigned page, bool shared)
 {
-    _Atomic uint64_t *word = &block->tags[page / 64].mark;
+    _Atomic uint64_t *word = &ph_block_marks(block)[page / 64];
     uint64_t bit = UINT64_C(1) << (page % 64);
     if (PH_UNLIKELY(shared))
         return (ph_fetch_and_acq_rel(word, ~bit) & bit) != 0; /* pairs with ph_block_mark, and with itself */

@@ -14,10 +14,9 @@ typedef struct recount {
 /* One page's share; returns the invariant that it breaks, or NULL. */
 static const char *count_page(const ph_block *block, unsigned page, recount *sum)
 {
-    const ph_block_tags *tags = &block->tags[page / 64];
     bool used = bit_at(&block->used[page / 64], page);
-    bool mark = bit_at(&tags->mark, page);
-    bool last = bit_at(&tags->last, page);
+    bool mark = bit_at(&ph_block_marks(block)[page / 64], page);
+    bool last = bit_at(&ph_block_lasts(block)[page / 64], page);
     bool remote = bit_at(&block->remote[page / 64], page);
     if (remote && (!used || mark))
         return "B5: a remote bit is not at a freed run";
@@ -46,7 +45,7 @@ const char *ph_block_check(const ph_block *block)
     }
     for (unsigned page = pages; page < PH_BLOCK_PAGES_MAX; page++) {
         if (!ph_block_is_used(block, page) || ph_block_is_marked(block, page) ||
-            bit_at(&block->tags[page / 64].last, page))
+            bit_at(&ph_block_lasts(block)[page / 64], page))
             return "B6: pages beyond the end of the block are not plainly used";
     }
     if (sum.unused != block->unused_pages)

@@ -116,7 +116,7 @@ int ph_piece_alloc(pageheap_exec *exec, unsigned granules, ph_kept_piece *ret_pi
 static bool is_piece(const ph_slab *slab, unsigned granule, size_t granules)
 {
     if (granules - 1 < 64)
-        return ph_tags_have_run(slab->tags, granule, granules);
+        return ph_block_has_run(&slab->block, granule, granules);
     return ph_block_live_pages(&slab->block, granule) == granules;
 }
 

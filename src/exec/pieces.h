@@ -25,7 +25,7 @@
 
 typedef struct ph_slab {
     ph_block block; /* first, so that a block's address is its slab's; its `number` means nothing */
-    ph_block_tags tags[PH_BLOCK_WORDS + 1]; /* one more, so that the last have a next (ph_tags_is_run) */
+    ph_block_tags tags;
     _Atomic uint64_t written[PH_BLOCK_WORDS], executed[PH_BLOCK_WORDS];
     uintptr_t rx;                /* set once */
     _Atomic(ph_front *) owner;   /* the owner's lock to change, or nobody can know it yet */

@@ -39,7 +39,8 @@ int ph_slab_open(pageheap_exec *exec, ph_front *mine)
         ph_run_return(exec->heap, rx, pages, false);
         return PAGEHEAP_ENOMEM;
     }
-    ph_block_init(&slab->block, slab->tags, 0, PH_PAGE_LOG2_MIN, false);
+    ph_block_place_tags(&slab->block, slab->tags.marks, slab->tags.lasts);
+    ph_block_init(&slab->block, 0, PH_PAGE_LOG2_MIN, false);
     slab->block.bin_index = PH_NO_BIN;
     if (ph_bits_any(exec->executed, ph_code_page(exec, rx), pages))
         ph_bits_set(slab->executed, 0, PH_SLAB_GRANULES); /* as pages, or as another slab's pieces */

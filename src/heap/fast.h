@@ -19,27 +19,6 @@ static PH_ALWAYS_INLINE uintptr_t ph_fast_page(uintptr_t address)
     return address >> PH_FAST_PAGE_LOG2 | address << (8 * sizeof address - PH_FAST_PAGE_LOG2);
 }
 
-/* What a window's arrays have for a page, by its number. */
-#define PH_FAST_WINDOW(page) ((page) >> (PH_WINDOW_LOG2 - PH_FAST_PAGE_LOG2))
-#define PH_FAST_BLOCK(page)  ((page) >> (PH_BLOCK_LOG2 - PH_FAST_PAGE_LOG2) & (PH_WINDOW_BLOCKS - 1))
-
-/* By their distance from the first, for which there is one shift: compilers make two of an index. */
-static PH_ALWAYS_INLINE ph_block_tags *ph_fast_tags_at(ph_window *window, uintptr_t page)
-{
-    uintptr_t offset_bytes =
-        page / (64 / sizeof(ph_block_tags)) & (PH_WINDOW_TAGS - 1) * sizeof(ph_block_tags);
-    return (ph_block_tags *)((uintptr_t)window->tags + offset_bytes);
-}
-
-/* The next of the block's; its first, if these are the last. */
-static PH_ALWAYS_INLINE const ph_block_tags *ph_fast_tags_after(const ph_block_tags *tags)
-{
-    /* A block's tags lie at a multiple of their size: the bits of the address below that are those of the
-     * next one, the bits above it stay, and so the first one follows the last. */
-    uintptr_t at = (uintptr_t)tags;
-    return (const ph_block_tags *)(at ^ (((at + sizeof *tags) ^ at) & (PH_BLOCK_WORDS * sizeof *tags - 1)));
-}
-
 /* As ph_front_try_enter, but only if there is nothing at all to attend to, and this is the heap that the
  * calling thread used last.  Any pointer may be asked about: it is compared, not followed. */
 static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, bool to_alloc, ph_front **ret_front)
@@ -65,7 +44,7 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     if (PH_UNLIKELY(run == 0))
         return false;
     front->tops[pages] = top - 1;
-    ph_tags_mark(top[-1].tags, run >> PH_FAST_PAGE_LOG2);
+    ph_tags_mark(top[-1].mark, run >> PH_FAST_PAGE_LOG2);
     PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = run;
     return true;
@@ -144,24 +123,24 @@ static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret
     }
     front->tops[pages] = top - 1;
     /* Pairs with ph_block_unmark by other threads. */
-    ph_fetch_or_acq_rel(&kept.tags->mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64);
+    ph_fetch_or_acq_rel(kept.mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64);
     PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = kept.run;
     *ret_is_due = ph_front_leave_counting(front);
     return true;
 }
 
-/* A live run that is known to be this thread's: where its mark stands, and the marks there without it. */
+/* A live run that is known to be this thread's: the word of its mark, and the marks there without it. */
 typedef struct ph_found {
-    ph_block_tags *tags;
+    _Atomic uint64_t *mark;
     uint64_t other_marks;
 } ph_found;
 
 /* The run whose mark stands there. */
 static inline ph_found ph_find_marked(const ph_block *block, unsigned page)
 {
-    ph_block_tags *tags = &block->tags[page / 64];
-    return (ph_found){ tags, ph_load_relaxed(&tags->mark) & ~(UINT64_C(1) << page % 64) };
+    _Atomic uint64_t *mark = &ph_block_marks(block)[page / 64];
+    return (ph_found){ mark, ph_load_relaxed(mark) & ~(UINT64_C(1) << page % 64) };
 }
 
 /* Free such a run: keep it (front entered since it was found).  False: no room. */
@@ -171,9 +150,9 @@ static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_found found, uintp
     if (PH_UNLIKELY(top->run == PH_MAGAZINE_END))
         return false;
     top->run = address;
-    top->tags = found.tags;
+    top->mark = found.mark;
     front->tops[pages] = top + 1;
-    ph_store_relaxed(&found.tags->mark, found.other_marks);
+    ph_store_relaxed(found.mark, found.other_marks);
     ph_bump_hot(&front->tally, pages + PH_TALLY_FREE);
     return true;
 }
@@ -189,19 +168,34 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
+/* The window of a page of that number, and the page's number within it.  False: there is none. */
+static PH_ALWAYS_INLINE bool ph_fast_window(const ph_front *front, uintptr_t page, ph_window **ret_window,
+                                            uintptr_t *ret_offset_pages)
+{
+    *ret_offset_pages = page - front->near_first_page;
+    *ret_window = front->near_window;
+    if (PH_LIKELY(*ret_offset_pages < PH_WINDOW_PAGES))
+        return true;
+    if (page / PH_WINDOW_PAGES >= PH_WINDOW_COUNT)
+        return false;
+    *ret_offset_pages = page % PH_WINDOW_PAGES;
+    *ret_window = ph_load_acquire(&ph_windows[page / PH_WINDOW_PAGES]); /* W2 */
+    return *ret_window != NULL;
+}
+
 /* True if a live run of `pages` pages, up to 64, begins at `page`, and in a block of this front's. */
 static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
                                           ph_found *ret_found)
 {
-    if (PH_UNLIKELY(PH_FAST_WINDOW(page) >= PH_WINDOW_COUNT))
+    ph_window *window;
+    uintptr_t offset;
+    if (PH_UNLIKELY(!ph_fast_window(front, page, &window, &offset)))
         return false;
-    ph_window *window = ph_load_acquire(&ph_windows[PH_FAST_WINDOW(page)]); /* W2 */
-    if (PH_UNLIKELY(window == NULL))
-        return false;
-    PH_GO_UNLESS(&window->owners[PH_FAST_BLOCK(page)], front, is_another); /* stays so: the front is ours */
-    ph_block_tags *tags = ph_fast_tags_at(window, page);
-    ret_found->tags = tags;
-    return ph_tags_is_run(tags, ph_fast_tags_after(tags), page, pages, &ret_found->other_marks);
+    /* Stays so: the front is ours. */
+    PH_GO_UNLESS(&window->owners[offset / PH_BLOCK_PAGES_MAX], front, is_another);
+    ret_found->mark = &window->tags[offset / 64];
+    return ph_tags_is_run(ret_found->mark, ret_found->mark + PH_WINDOW_WORDS, offset, pages,
+                          &ret_found->other_marks);
 is_another:
     return false;
 }

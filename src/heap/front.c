@@ -61,6 +61,8 @@ void ph_front_attach(ph_front *front, ph_block *block)
     ph_store_relaxed(&block->kind, PH_BLOCK_PAGES);
     ph_store_release(ph_owner_of(block), front); /* pairs with ph_owner_at: kind first */
     ph_bump_relaxed(&front->block_count, 1);
+    front->near_first_page = ph_block_base(block) / PH_WINDOW_BYTES * PH_WINDOW_PAGES;
+    front->near_window = ph_window_of(ph_block_base(block));
     front->empty_blocks += block->unused_pages == pages;
     ph_bump_relaxed(&front->used_pages, pages - block->unused_pages);
     ph_bump_relaxed(&front->dirty_pages, ph_block_dirty_pages(block));
@@ -152,7 +154,7 @@ void ph_front_give_singles(ph_front *front, ph_block *block, unsigned word, uint
 /* Give the runs of one word that others have freed back.  Most are single pages: those in one step. */
 static unsigned collect_word(ph_front *front, ph_block *block, unsigned word, uint64_t freed)
 {
-    uint64_t singles = freed & ph_load_relaxed(&block->tags[word].last);
+    uint64_t singles = freed & ph_load_relaxed(&ph_block_lasts(block)[word]);
     unsigned pages = ph_count_bits(singles);
     if (singles != 0)
         ph_block_give_singles(block, word, singles);

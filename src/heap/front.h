@@ -37,7 +37,9 @@
  *               F6  SHARED is cleared only while every front of the heap is locked
  *               F7  frees_for and allocs_for are the heap only while attention is 0; allocs_for never again
  *                   once has_labels is set
- *               pageheap_check() recounts F1 to F5.
+ *               F8  near_window's first page is near_first_page; of a front that never had a block, it is a
+ *                   window in which nobody has one
+ *               pageheap_check() recounts F1 to F5 and F8.
  */
 #ifndef PH_HEAP_FRONT_H
 #define PH_HEAP_FRONT_H
@@ -71,24 +73,26 @@ typedef struct ph_apart {
 typedef struct ph_front {
     /* -- owner's hot line; the others only read -- */
     _Atomic uint32_t busy;        /* owner writes */
-    _Atomic uint32_t attention;   /* why the hot path must not be taken; zero most of the time */
+    _Atomic int32_t calls_left;   /* allocations until the next tick; below 0 if it is late */
     _Atomic uintptr_t frees_for;  /* whose frees may take it: the heap's address, or by F7 nobody's */
     _Atomic uintptr_t allocs_for; /* whose allocations */
     _Atomic uintptr_t hot_run;    /* 0 if there is none */
     _Atomic uint64_t hot_pages;   /* its length, not part of the tally; PH_HOT_OUT while it is live */
-    _Atomic uint64_t tally;     /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
-    _Atomic int32_t calls_left; /* allocations until the next tick; below 0 if it is late */
-    uint32_t page_log2;         /* set once */
-    uint64_t cache_limit_pages; /* for ph_front_cached_pages + large_cached_pages */
+    _Atomic uint64_t tally;    /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
+    uintptr_t near_first_page; /* by number, the first of the window below */
+    ph_window *near_window;    /* of the block that came last: most frees are there */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);
+    _Atomic uint32_t attention;  /* why the hot path must not be taken; zero most of the time */
     uint32_t holds_lock;         /* owner: entered through lock, because it was revoked */
+    uint32_t page_log2;          /* set once */
     uint32_t block_pages;        /* set once */
     bool mixed_is_clean;         /* set once: of the heap's backing */
     bool has_labels;             /* N2 is to be kept: who makes a run live says what it is called */
     _Atomic uint32_t shared;     /* PH_SHARED again, where others may read it without disturbing the owner */
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
+    uint64_t cache_limit_pages;  /* for ph_front_cached_pages + large_cached_pages */
     struct pageheap *heap;       /* set once */
     struct ph_front *next;       /* heap's list, set once; then its home's, under homes */
     struct ph_home *home;        /* homes: where it goes when its heap is gone; NULL without an owner */

@@ -160,7 +160,7 @@ static int walk_block_runs(pageheap *heap, const ph_block *block, pageheap_run_f
 {
     bool is_special = ph_load_relaxed(ph_owner_of(block)) == &heap->special;
     for (unsigned w = 0; w < ph_block_words(block); w++) {
-        uint64_t starts = ph_load_relaxed(&block->tags[w].mark);
+        uint64_t starts = ph_load_relaxed(&ph_block_marks(block)[w]);
         for (; starts != 0; starts &= starts - 1) {
             pageheap_run run;
             unsigned page = 64 * w + ph_lowest_bit(starts);

@@ -136,7 +136,7 @@ static inline bool keep(ph_front *front, ph_block *block, unsigned page, uintptr
 {
     if (PH_UNLIKELY(front->tops[pages]->run == PH_MAGAZINE_END) && !ph_front_make_room(front, pages))
         return false;
-    *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .tags = &block->tags[page / 64] };
+    *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .mark = &ph_block_marks(block)[page / 64] };
     ph_bump_relaxed(&front->tally, pages);
     return true;
 }

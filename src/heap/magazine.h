@@ -20,8 +20,8 @@
 typedef struct ph_kept {
     uintptr_t run; /* address | PH_RUN_CLEAN; 0 in the floor */
     union {
-        ph_block_tags *tags;   /* of the run's first page */
-        struct ph_kept *below; /* floor: the top of the magazine below, or PH_NO_RUNS; or the next spare */
+        _Atomic uint64_t *mark; /* the word of the run's mark */
+        struct ph_kept *below;  /* floor: the top of the magazine below, or PH_NO_RUNS; or the next spare */
     };
 } ph_kept;
 

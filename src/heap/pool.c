@@ -48,7 +48,7 @@ static int find_blocks(const ph_region *region, unsigned blocks, unsigned align_
 }
 
 /* A short region has no room for several; and in one that does not begin at a multiple of the longest, the
- * tags of a stretch do not fill 4 KiB of their own. */
+ * marks of a stretch lie in more pieces of 4 KiB than they must. */
 static bool has_stretches(const ph_region *region)
 {
     return region->blocks >= 4 * PH_STRETCH_BLOCKS_MAX &&

@@ -119,6 +119,15 @@ static int check_kept(const ph_front *front)
     return compare("F4: kept runs that are not", 0, wrong);
 }
 
+/* F8.  The special runs' front has no window: no thread's. */
+static bool is_near_right(const ph_front *front)
+{
+    if (front->near_window == NULL || front->near_window == &ph_nobodys_window)
+        return front->near_first_page == 0;
+    return ph_load_relaxed(&ph_windows[front->near_first_page / PH_WINDOW_PAGES]) == front->near_window &&
+           front->near_first_page % PH_WINDOW_PAGES == 0;
+}
+
 static int check_front(const pageheap *heap, const ph_front *front)
 {
     recount sum = { 0 };
@@ -132,6 +141,7 @@ static int check_front(const pageheap *heap, const ph_front *front)
     code = compare("F3: dirty pages of a front", ph_load_relaxed(&front->dirty_pages), sum.dirty) | code;
     code = compare("F4: cached pages of a front", ph_front_cached_pages(front), count_kept(front)) | code;
     code = compare("F5: blocks wrongly on or off the dirty list", 0, sum.unfiled) | code;
+    code = compare("F8: first page of the window that is near", 1, is_near_right(front)) | code;
     return check_kept(front) | code;
 }
 

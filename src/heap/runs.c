@@ -192,7 +192,7 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, con
 static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
 {
     if (pages - 1 < 64)
-        return ph_tags_have_run(block->tags, page, pages) ? (unsigned)pages : 0;
+        return ph_block_has_run(block, page, pages) ? (unsigned)pages : 0;
     unsigned length = ph_block_live_pages(block, page);
     return pages == 0 || pages == length ? length : 0;
 }

@@ -2,9 +2,9 @@
 /* stretch.h -- which block a thread takes, so that the blocks of several threads lie apart.
  *
  * A processor fetches ahead not only what is used but also what lies near, within 4 KiB.  Where two threads'
- * blocks lie in turn, so do the tags of these, and the processors take them from each other all the time,
- * though no thread touches the other's.  The tags of 32 blocks fill such a piece of memory: so a thread has,
- * as far as possible, 32 adjacent blocks to itself, or 16, or 8: a stretch.
+ * blocks lie in turn, so do the marks of these, and the processors take them from each other all the time,
+ * though no thread touches the other's.  The marks of 32 blocks fill half of such a piece of memory: so a
+ * thread has, as far as possible, 32 adjacent blocks to itself, or 16, or 8: a stretch.
  */
 #ifndef PH_HEAP_STRETCH_H
 #define PH_HEAP_STRETCH_H

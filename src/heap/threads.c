@@ -286,6 +286,7 @@ static void front_init(ph_front *front, pageheap *heap)
     for (unsigned pages = 0; pages <= PH_BLOCK_PAGES_MAX; pages++)
         front->tops[pages] = PH_NO_RUNS;
     ph_front_forget_hot(front);
+    front->near_window = &ph_nobodys_window;
     ph_store_relaxed(&front->calls_left, PH_TICK_CALLS);
 }
 

@@ -10,6 +10,7 @@
 #include "os/os.h"
 
 _Atomic(ph_window *) ph_windows[PH_WINDOW_COUNT];
+ph_window ph_nobodys_window;
 
 static int prepare_window(uintptr_t index)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* window.h -- from an address to the record of its block, in two loads and without a lock.
  *
- * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has three arrays: who
- * owns each of its 512 blocks, the tags of its pages, and the blocks' records; and a fourth for blocks whose
- * runs are labelled.  Untouched ones cost nothing and read as "nobody's", so an address that is not ours
- * needs no special case.
+ * The address space is cut into windows of 1 GiB.  A window that holds memory of ours has arrays: who owns
+ * each of its 512 blocks, the tags of its pages in two bitmaps, and the blocks' records; and one more for
+ * blocks whose runs are labelled.  Untouched ones cost nothing and read as "nobody's", so an address that is
+ * not ours needs no special case.
  *
  *     address  ->  ph_windows[address / 1 GiB]  ->  owners[address / 2 MiB % 512]
- *                                                   tags[address / 256 KiB % 4096]
+ *                                                   tags[address / 256 KiB % 4096], and 4096 behind it
  *                                                   blocks[address / 2 MiB % 512]
  *
- * A free reads an owner and a tag.  They stand apart from the records because they are small: with a million
+ * A free reads an owner and tags.  They stand apart from the records because they are small: with a million
  * runs live, those of all blocks stay in the processor's caches when the records no longer would.
  *
  * W1  A window's slot is written once, from NULL, and its arrays are never unmapped: a record may be read at
@@ -29,14 +29,17 @@
 
 #define PH_ADDRESS_LOG2 48 /* user addresses of x86-64 and arm64 without opting in to more */
 #define PH_WINDOW_COUNT (1u << (PH_ADDRESS_LOG2 - PH_WINDOW_LOG2))
-#define PH_WINDOW_TAGS  (PH_WINDOW_BLOCKS * PH_BLOCK_WORDS)
+#define PH_WINDOW_WORDS (PH_WINDOW_BLOCKS * PH_BLOCK_WORDS)
+#define PH_WINDOW_PAGES (PH_WINDOW_WORDS * 64) /* of 4 KiB */
 
 struct ph_front;  /* who owns blocks: heap/front.h */
 struct ph_labels; /* map/labels.h */
 
 typedef struct ph_window {
     _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
-    ph_block_tags tags[PH_WINDOW_TAGS] PH_ALIGNED(PH_BLOCK_WORDS * sizeof(ph_block_tags));
+    /* All marks, behind them all lasts, and one word more, which is read with the one before it.  A block's
+     * marks are one cache line, which belongs to who owns the block. */
+    _Atomic uint64_t tags[2 * PH_WINDOW_WORDS + 1] PH_ALIGNED(PH_LINE_BYTES);
     /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  Their
      * records and not the runs' own, because those are there for ever (W1). */
     _Atomic(ph_block *) enters, leaves;
@@ -45,6 +48,9 @@ typedef struct ph_window {
 } ph_window;
 
 extern _Atomic(ph_window *) ph_windows[PH_WINDOW_COUNT];
+
+/* One that no address leads to: for who must have one and has none yet. */
+extern ph_window ph_nobodys_window;
 
 /* The window of an address, or NULL. */
 static inline ph_window *ph_window_of(uintptr_t address)
@@ -91,7 +97,9 @@ static inline void ph_block_reset(uintptr_t base, unsigned page_log2, bool clean
 {
     ph_window *window = ph_load_relaxed(&ph_windows[base >> PH_WINDOW_LOG2]);
     size_t index = (base >> PH_BLOCK_LOG2) % PH_WINDOW_BLOCKS;
-    ph_block_init(&window->blocks[index], &window->tags[index * PH_BLOCK_WORDS], base, page_log2, clean);
+    _Atomic uint64_t *marks = &window->tags[index * PH_BLOCK_WORDS];
+    ph_block_place_tags(&window->blocks[index], marks, marks + PH_WINDOW_WORDS);
+    ph_block_init(&window->blocks[index], base, page_log2, clean);
 }
 
 /* Make the windows of [base, base + bytes) exist.  0 or a negative errno; what was made stays. */

@@ -411,9 +411,42 @@ static void no_length_but_its_own(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+/* Live runs on both sides of a multiple of 1 GiB, where the tables of blocks change: what lies 1 GiB from a
+ * run is not taken for it. */
+static void a_gib_away_is_another_place(void **state)
+{
+    (void)state;
+    enum { RUNS = 5000, PAGES = 64, STEP = 7 }; /* 1.2 GiB; STEP and RUNS have no factor in common */
+    static void *runs[RUNS];
+    uint64_t refused = 0;
+    pageheap_run found;
+    pageheap *heap = pageheap_create(NULL);
+    assert_non_null(heap);
+    if (pageheap_alloc_many(heap, PAGES, 0, runs, RUNS) != RUNS) { /* the system counts strictly */
+        assert_int_equal(pageheap_destroy(heap), 0);
+        skip();
+    }
+    for (unsigned i = 0; i < RUNS; i++) {
+        for (int away = -2; away <= 2; away++) {
+            char *there = (char *)((uintptr_t)runs[i] + (uintptr_t)((intptr_t)away << 30));
+            if (pageheap_find(there, &found) == 0 && found.start == there)
+                continue;
+            refused++;
+            assert_true(pageheap_free(heap, there, PAGES) < 0);
+        }
+    }
+    assert_true(refused >= RUNS);
+    assert_int_equal(pageheap_check(heap), 0);
+    for (unsigned i = 0; i < RUNS; i++)
+        assert_int_equal(pageheap_free(heap, runs[i * STEP % RUNS], PAGES), 0);
+    assert_int_equal(pageheap_check(heap), 0);
+    assert_int_equal(pageheap_destroy(heap), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gib_away_is_another_place),
         cmocka_unit_test(no_length_but_its_own),
         cmocka_unit_test(bad_frees_by_the_same_thread),
         cmocka_unit_test(bad_frees_by_another_thread),

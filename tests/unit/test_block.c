@@ -18,7 +18,7 @@
 
 typedef struct trial {
     ph_block block;
-    ph_block_tags tags[PH_BLOCK_WORDS];
+    ph_block_tags tags;
     unsigned pages;
     uint32_t owner[PH_BLOCK_PAGES_MAX + 1];
     uint32_t next_owner;
@@ -133,12 +133,12 @@ static void do_give(trial *t)
     assert_true(ph_block_is_marked(&t->block, (unsigned)first));
     assert_int_equal(ph_block_run_pages(&t->block, (unsigned)first), pages);
     assert_int_equal(ph_block_run_start(&t->block, (unsigned)first + pages - 1), first);
-    assert_int_equal(ph_tags_have_run(t->tags, (unsigned)first, pages), pages <= 64);
-    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages + 1));
-    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages - 1));
-    assert_false(ph_tags_have_run(t->tags, (unsigned)first, pages + 64));
+    assert_int_equal(ph_block_has_run(&t->block, (unsigned)first, pages), pages <= 64);
+    assert_false(ph_block_has_run(&t->block, (unsigned)first, pages + 1));
+    assert_false(ph_block_has_run(&t->block, (unsigned)first, pages - 1));
+    assert_false(ph_block_has_run(&t->block, (unsigned)first, pages + 64));
     if (pages > 1)
-        assert_false(ph_tags_have_run(t->tags, (unsigned)first + 1, pages - 1));
+        assert_false(ph_block_has_run(&t->block, (unsigned)first + 1, pages - 1));
     assert_true(ph_block_unmark(&t->block, (unsigned)first, dice_below(&t->d, 2)));
     ph_block_give(&t->block, (unsigned)first, pages, clean);
     for (unsigned p = 0; p < pages; p++)
@@ -196,7 +196,8 @@ static void walk(unsigned page_log2, unsigned steps)
     t.d = dice_new();
     t.pages = 1u << (PH_BLOCK_LOG2 - page_log2);
     t.next_owner = OWNER_FIRST;
-    ph_block_init(&t.block, t.tags, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
+    ph_block_place_tags(&t.block, t.tags.marks, t.tags.lasts);
+    ph_block_init(&t.block, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
     assert_int_equal(ph_block_base(&t.block), (uintptr_t)7 << PH_BLOCK_LOG2);
     for (unsigned p = 0; p < t.pages; p++)
         t.owner[p] = UNUSED_CLEAN;
@@ -232,31 +233,33 @@ static void assert_breaks(const ph_block *block, const char *name)
 static void check_sees_each_invariant(void **state)
 {
     (void)state;
-    static ph_block good, bad;
-    static ph_block_tags tags[PH_BLOCK_WORDS];
-    ph_block_init(&good, tags, 0, 12, true);
-    ph_block_take(&good, 10, 5);
-    ph_block_mark(&good, 10, false);
-    assert_null(ph_block_check(&good));
+    static struct whole {
+        ph_block block;
+        ph_block_tags tags;
+    } good, bad; /* a copy has its own tags: a record says how far away they are */
+    ph_block_place_tags(&good.block, good.tags.marks, good.tags.lasts);
+    ph_block_init(&good.block, 0, 12, true);
+    ph_block_take(&good.block, 10, 5);
+    ph_block_mark(&good.block, 10, false);
+    assert_null(ph_block_check(&good.block));
     bad = good;
-    bad.unused_pages++;
-    assert_breaks(&bad, "B1");
+    bad.block.unused_pages++;
+    assert_breaks(&bad.block, "B1");
     bad = good;
-    bad.longest_pages--;
-    assert_breaks(&bad, "B2");
+    bad.block.longest_pages--;
+    assert_breaks(&bad.block, "B2");
     bad = good;
-    bad.clean_pages--;
-    assert_breaks(&bad, "B3");
+    bad.block.clean_pages--;
+    assert_breaks(&bad.block, "B3");
     bad = good;
-    ph_block_mark(&bad, 3, false);
-    assert_breaks(&bad, "B4");
-    assert_true(ph_block_unmark(&bad, 3, false));
+    ph_block_mark(&bad.block, 3, false);
+    assert_breaks(&bad.block, "B4");
     bad = good;
-    ph_store_relaxed(&bad.remote[0], UINT64_C(1) << 10);
-    assert_breaks(&bad, "B5");
-    ph_block_init(&bad, tags, 0, 16, true);
-    ph_store_relaxed(&bad.used[3], 0);
-    assert_breaks(&bad, "B6");
+    ph_store_relaxed(&bad.block.remote[0], UINT64_C(1) << 10);
+    assert_breaks(&bad.block, "B5");
+    ph_block_init(&bad.block, 0, 16, true);
+    ph_store_relaxed(&bad.block.used[3], 0);
+    assert_breaks(&bad.block, "B6");
 }
 
 int main(void)

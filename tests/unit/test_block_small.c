@@ -26,8 +26,13 @@ typedef struct model {
     enum page pages[PAGES_ALL + 1];
 } model;
 
-static ph_block scratch, built;
-static ph_block_tags scratch_tags[PH_BLOCK_WORDS], built_tags[PH_BLOCK_WORDS];
+/* A copy has its own tags: a record says how far away they are. */
+typedef struct whole {
+    ph_block block;
+    ph_block_tags tags;
+} whole;
+
+static whole scratch, built;
 static unsigned layouts_seen;
 
 static unsigned run_length(const model *m, unsigned first)
@@ -66,8 +71,8 @@ static void assert_agrees(const ph_block *block, const model *m)
         }
     }
     assert_int_equal(ph_load_relaxed(&block->used[0]), used);
-    assert_int_equal(ph_load_relaxed(&block->tags[0].mark), mark);
-    assert_int_equal(ph_load_relaxed(&block->tags[0].last), last);
+    assert_int_equal(ph_load_relaxed(&ph_block_marks(block)[0]), mark);
+    assert_int_equal(ph_load_relaxed(&ph_block_lasts(block)[0]), last);
     assert_int_equal(block->unused_pages, unused_pages);
     assert_int_equal(block->longest_pages, longest_pages);
     assert_int_equal(block->clean_pages, 0);
@@ -87,20 +92,13 @@ static void take_live(ph_block *block, unsigned first, unsigned pages)
     ph_block_mark(block, first, false);
 }
 
-static ph_block copy(const ph_block *block, ph_block_tags *tags)
+static void build(whole *w, const model *m)
 {
-    ph_block copied = *block;
-    memcpy(tags, block->tags, sizeof scratch_tags);
-    copied.tags = tags;
-    return copied;
-}
-
-static void build(ph_block *block, ph_block_tags *tags, const model *m)
-{
-    ph_block_init(block, tags, 0, PAGE_LOG2, false);
+    ph_block_place_tags(&w->block, w->tags.marks, w->tags.lasts);
+    ph_block_init(&w->block, 0, PAGE_LOG2, false);
     for (unsigned p = 0; p < PAGES_ALL; p++) {
         if (m->pages[p] == BEGINS)
-            take_live(block, p, run_length(m, p));
+            take_live(&w->block, p, run_length(m, p));
     }
 }
 
@@ -114,12 +112,12 @@ static void try_takes(const model *m)
         for (unsigned pages = 1; pages <= hole; pages++) {
             model after = *m;
             model_take(&after, first, pages);
-            scratch = copy(&built, scratch_tags);
-            take_live(&scratch, first, pages);
-            assert_agrees(&scratch, &after);
-            assert_true(ph_block_unmark(&scratch, first, false));
-            ph_block_give(&scratch, first, pages, false);
-            assert_agrees(&scratch, m);
+            scratch = built;
+            take_live(&scratch.block, first, pages);
+            assert_agrees(&scratch.block, &after);
+            assert_true(ph_block_unmark(&scratch.block, first, false));
+            ph_block_give(&scratch.block, first, pages, false);
+            assert_agrees(&scratch.block, m);
         }
     }
 }
@@ -136,8 +134,8 @@ static int naive_find(const model *m, unsigned from, unsigned step, unsigned pag
 static void try_finds(const model *m)
 {
     for (unsigned pages = 1; pages <= PAGES + 1; pages++) {
-        assert_int_equal(ph_block_find_aligned(&built, pages, 1), naive_find(m, 0, 1, pages));
-        assert_int_equal(ph_block_find_aligned(&built, pages, 4), naive_find(m, 0, 4, pages));
+        assert_int_equal(ph_block_find_aligned(&built.block, pages, 1), naive_find(m, 0, 1, pages));
+        assert_int_equal(ph_block_find_aligned(&built.block, pages, 4), naive_find(m, 0, 4, pages));
     }
 }
 
@@ -146,22 +144,22 @@ static void try_frees(const model *m)
 {
     for (unsigned first = 0; first < PAGES; first++) {
         bool begins = m->pages[first] == BEGINS;
-        assert_int_equal(ph_block_is_marked(&built, first), begins);
+        assert_int_equal(ph_block_is_marked(&built.block, first), begins);
         for (unsigned pages = 0; pages <= PAGES + 1; pages++) {
             bool exact = begins && run_length(m, first) == pages;
-            assert_int_equal(begins && ph_block_run_pages(&built, first) == pages, exact);
-            assert_int_equal(ph_tags_have_run(built.tags, first, pages), exact);
+            assert_int_equal(begins && ph_block_run_pages(&built.block, first) == pages, exact);
+            assert_int_equal(ph_block_has_run(&built.block, first, pages), exact);
         }
         if (!begins)
             continue;
         model after = *m;
         for (unsigned p = first; p < first + run_length(m, first); p++)
             after.pages[p] = UNUSED;
-        scratch = copy(&built, scratch_tags);
-        assert_true(ph_block_unmark(&scratch, first, false));
-        assert_false(ph_block_unmark(&scratch, first, true)); /* a second time */
-        ph_block_give(&scratch, first, run_length(m, first), false);
-        assert_agrees(&scratch, &after);
+        scratch = built;
+        assert_true(ph_block_unmark(&scratch.block, first, false));
+        assert_false(ph_block_unmark(&scratch.block, first, true)); /* a second time */
+        ph_block_give(&scratch.block, first, run_length(m, first), false);
+        assert_agrees(&scratch.block, &after);
     }
 }
 
@@ -173,7 +171,7 @@ static void try_run_starts(const model *m)
             start = (int)p;
         if (m->pages[p] == UNUSED)
             start = -1;
-        assert_int_equal(ph_block_run_start(&built, p), start);
+        assert_int_equal(ph_block_run_start(&built.block, p), start);
     }
 }
 
@@ -183,8 +181,8 @@ static int next_of_many(const model *m, unsigned pages, unsigned taken)
 {
     if (pages == 1)
         return naive_find(m, 0, 1, 1);
-    unsigned first = built.longest_first + taken * pages;
-    return built.longest_pages >= (taken + 1) * pages ? (int)first : PH_NO_RUN;
+    unsigned first = built.block.longest_first + taken * pages;
+    return built.block.longest_pages >= (taken + 1) * pages ? (int)first : PH_NO_RUN;
 }
 
 static void try_take_many(const model *m)
@@ -195,18 +193,18 @@ static void try_take_many(const model *m)
         model after = *m;
         unsigned expected = 0;
         int first;
-        scratch = copy(&built, scratch_tags);
-        unsigned taken = ph_block_take_many(&scratch, pages, 4, starts, &clean);
+        scratch = built;
+        unsigned taken = ph_block_take_many(&scratch.block, pages, 4, starts, &clean);
         while (expected < 4 && (first = next_of_many(&after, pages, expected)) != PH_NO_RUN) {
             assert_true(expected < taken);
             assert_int_equal(starts[expected++], first);
-            ph_block_mark(&scratch, (unsigned)first, false);
+            ph_block_mark(&scratch.block, (unsigned)first, false);
             model_take(&after, (unsigned)first, pages);
         }
         assert_int_equal(taken, expected);
         assert_int_equal(clean, 0);
         if (taken != 0)
-            assert_agrees(&scratch, &after);
+            assert_agrees(&scratch.block, &after);
     }
 }
 
@@ -217,21 +215,21 @@ static void try_cuts(const model *m)
             continue;
         model after = *m;
         after.pages[p + 1] = BEGINS;
-        scratch = copy(&built, scratch_tags);
-        ph_block_cut_after(&scratch, p);
-        ph_block_mark(&scratch, p + 1, false);
-        assert_agrees(&scratch, &after);
-        assert_true(ph_block_unmark(&scratch, p + 1, false));
-        ph_block_uncut_after(&scratch, p);
-        assert_agrees(&scratch, m);
+        scratch = built;
+        ph_block_cut_after(&scratch.block, p);
+        ph_block_mark(&scratch.block, p + 1, false);
+        assert_agrees(&scratch.block, &after);
+        assert_true(ph_block_unmark(&scratch.block, p + 1, false));
+        ph_block_uncut_after(&scratch.block, p);
+        assert_agrees(&scratch.block, m);
     }
 }
 
 static void try_layout(const model *m)
 {
     layouts_seen++;
-    build(&built, built_tags, m);
-    assert_agrees(&built, m);
+    build(&built, m);
+    assert_agrees(&built.block, m);
     try_finds(m);
     try_takes(m);
     try_frees(m);
@@ -239,7 +237,7 @@ static void try_layout(const model *m)
     try_take_many(m);
     try_cuts(m);
     if (layouts_seen % 32 == 0)
-        assert_null(ph_block_check(&built));
+        assert_null(ph_block_check(&built.block));
 }
 
 static void try_layouts_from(model *m, unsigned page)
