@@ -73,12 +73,9 @@ typedef struct ph_large {
     uint32_t clean; /* holder: the run reads zero everywhere */
 } ph_large;
 
-/* For blocks whose tags are nobody's neighbours. */
-typedef struct ph_block_tags {
-    _Atomic uint64_t marks[PH_BLOCK_WORDS];
-    _Atomic uint64_t
-        lasts[PH_BLOCK_WORDS + 1]; /* one more, which is read with the one before it (ph_tags_is_run) */
-} ph_block_tags;
+/* For blocks whose tags are nobody's neighbours: all marks, behind them all lasts, and one word more, which is
+ * read with the one before it (ph_tags_is_run). */
+typedef _Atomic uint64_t ph_block_tags[2 * PH_BLOCK_WORDS + 1];
 
 typedef struct ph_block {
     int32_t marks_at, lasts_at; /* where its tags lie, in bytes from here; the same for ever */

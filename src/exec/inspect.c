@@ -42,7 +42,7 @@ typedef struct walk {
 static int walk_slab(const walk *walk, const ph_slab *slab)
 {
     for (unsigned w = 0; w < PH_BLOCK_WORDS; w++) {
-        uint64_t starts = ph_load_relaxed(&slab->tags.marks[w]);
+        uint64_t starts = ph_load_relaxed(&slab->tags[w]);
         for (; starts != 0; starts &= starts - 1) {
             pageheap_exec_span span;
             uintptr_t granule = 64 * w + ph_lowest_bit(starts);

@@ -39,7 +39,7 @@ int ph_slab_open(pageheap_exec *exec, ph_front *mine)
         ph_run_return(exec->heap, rx, pages, false);
         return PAGEHEAP_ENOMEM;
     }
-    ph_block_place_tags(&slab->block, slab->tags.marks, slab->tags.lasts);
+    ph_block_place_tags(&slab->block, slab->tags, slab->tags + PH_BLOCK_WORDS);
     ph_block_init(&slab->block, 0, PH_PAGE_LOG2_MIN, false);
     slab->block.bin_index = PH_NO_BIN;
     if (ph_bits_any(exec->executed, ph_code_page(exec, rx), pages))

@@ -196,7 +196,7 @@ static void walk(unsigned page_log2, unsigned steps)
     t.d = dice_new();
     t.pages = 1u << (PH_BLOCK_LOG2 - page_log2);
     t.next_owner = OWNER_FIRST;
-    ph_block_place_tags(&t.block, t.tags.marks, t.tags.lasts);
+    ph_block_place_tags(&t.block, t.tags, t.tags + PH_BLOCK_WORDS);
     ph_block_init(&t.block, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
     assert_int_equal(ph_block_base(&t.block), (uintptr_t)7 << PH_BLOCK_LOG2);
     for (unsigned p = 0; p < t.pages; p++)
@@ -237,7 +237,7 @@ static void check_sees_each_invariant(void **state)
         ph_block block;
         ph_block_tags tags;
     } good, bad; /* a copy has its own tags: a record says how far away they are */
-    ph_block_place_tags(&good.block, good.tags.marks, good.tags.lasts);
+    ph_block_place_tags(&good.block, good.tags, good.tags + PH_BLOCK_WORDS);
     ph_block_init(&good.block, 0, 12, true);
     ph_block_take(&good.block, 10, 5);
     ph_block_mark(&good.block, 10, false);

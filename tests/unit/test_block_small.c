@@ -94,7 +94,7 @@ static void take_live(ph_block *block, unsigned first, unsigned pages)
 
 static void build(whole *w, const model *m)
 {
-    ph_block_place_tags(&w->block, w->tags.marks, w->tags.lasts);
+    ph_block_place_tags(&w->block, w->tags, w->tags + PH_BLOCK_WORDS);
     ph_block_init(&w->block, 0, PAGE_LOG2, false);
     for (unsigned p = 0; p < PAGES_ALL; p++) {
         if (m->pages[p] == BEGINS)
