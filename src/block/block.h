@@ -73,8 +73,8 @@ typedef struct ph_large {
     uint32_t clean; /* holder: the run reads zero everywhere */
 } ph_large;
 
-/* For blocks whose tags are nobody's neighbours: all marks, behind them all lasts, and one word more, which is
- * read with the one before it (ph_tags_is_run). */
+/* For blocks whose tags are nobody's neighbours: all marks, behind them all lasts, and one word more, which
+ * is read with the one before it (ph_tags_is_run). */
 typedef _Atomic uint64_t ph_block_tags[2 * PH_BLOCK_WORDS + 1];
 
 typedef struct ph_block {
