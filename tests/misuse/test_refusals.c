@@ -428,7 +428,7 @@ static void a_gib_away_is_another_place(void **state)
     }
     for (unsigned i = 0; i < RUNS; i++) {
         for (int away = -2; away <= 2; away++) {
-            char *there = (char *)((uintptr_t)runs[i] + (uintptr_t)((intptr_t)away << 30));
+            char *there = (char *)((uintptr_t)runs[i] + (uintptr_t)(away * ((intptr_t)1 << 30)));
             if (pageheap_find(there, &found) == 0 && found.start == there)
                 continue;
             refused++;
