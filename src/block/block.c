@@ -16,6 +16,7 @@ void ph_block_place_tags(ph_block *block, _Atomic uint64_t *marks, _Atomic uint6
 {
     int32_t marks_at = (int32_t)((intptr_t)marks - (intptr_t)block);
     int32_t lasts_at = (int32_t)((intptr_t)lasts - (intptr_t)block);
+    PH_ASSERT((intptr_t)block + marks_at == (intptr_t)marks && (intptr_t)block + lasts_at == (intptr_t)lasts);
     /* Others may be reading where a block lies while it changes hands: write only what is new. */
     if (block->marks_at != marks_at)
         block->marks_at = marks_at;

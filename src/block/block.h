@@ -195,14 +195,14 @@ void ph_block_dirty_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS
 /* Copy the unused pages as set bits. */
 void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORDS]);
 
-/* ---- the hot path: one word each ------------------------------------------------------- */
+/* ---- the hot path: few words each ------------------------------------------------------ */
 
-/* True if a live run begins at `page` and has `pages` pages.  Of that page's 64, `mark` and `last` are the
- * words; *ret_marks are the marks without its own, for who frees it.
- * For up to 64 pages: for longer ones there is ph_block_run_pages.
- * Such a run may end in the next word, which is read always.  Behind a block's last word that is another
- * block's: it may say anything, since a live run's end is found before it, and another thread's writing there
- * seldom disturbs: words of `last` change only where runs are cut and given back to their block. */
+/* True if a live run of `pages` pages, up to 64, begins at `page`: for longer ones there is
+ * ph_block_run_pages.  `mark` and `last` are the words that the page's bits stand in; of `page` only the last
+ * six bits are looked at.  *ret_marks are the marks there without its own, for who frees it.
+ * The run may end in the word behind `last`, which is read always.  Behind a block's last word stands
+ * another's: it may say anything, since a live run's end is found before it; and that another thread writes
+ * there seldom disturbs: words of `last` change only where runs are cut and given back to their block. */
 static PH_ALWAYS_INLINE bool ph_tags_is_run(const _Atomic uint64_t *mark, const _Atomic uint64_t *last,
                                             uintptr_t page, size_t pages, uint64_t *ret_marks)
 {

@@ -71,7 +71,7 @@ typedef struct ph_apart {
 } ph_apart;
 
 typedef struct ph_front {
-    /* -- owner's hot line; the others only read -- */
+    /* -- owner's hot line; the others only read, but close the doors and attach blocks -- */
     _Atomic uint32_t busy;        /* owner writes */
     _Atomic int32_t calls_left;   /* allocations until the next tick; below 0 if it is late */
     _Atomic uintptr_t frees_for;  /* whose frees may take it: the heap's address, or by F7 nobody's */
@@ -79,8 +79,8 @@ typedef struct ph_front {
     _Atomic uintptr_t hot_run;    /* 0 if there is none */
     _Atomic uint64_t hot_pages;   /* its length, not part of the tally; PH_HOT_OUT while it is live */
     _Atomic uint64_t tally;    /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
-    uintptr_t near_first_page; /* by number, the first of the window below */
-    ph_window *near_window;    /* of the block that came last: most frees are there */
+    uintptr_t near_first_page; /* held: the window's first page, by its number of 4 KiB pages */
+    ph_window *near_window;    /* held: of the block that came last: most frees are there */
 
     /* -- held front, unless noted -- */
     ph_mutex lock PH_ALIGNED(PH_LINE_BYTES);

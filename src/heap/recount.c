@@ -119,11 +119,10 @@ static int check_kept(const ph_front *front)
     return compare("F4: kept runs that are not", 0, wrong);
 }
 
-/* F8.  The special runs' front has no window: no thread's. */
 static bool is_near_right(const ph_front *front)
 {
-    if (front->near_window == NULL || front->near_window == &ph_nobodys_window)
-        return front->near_first_page == 0;
+    if (front->near_window == &ph_nobodys_window)
+        return front->near_first_page == 0 && ph_load_relaxed(&front->block_count) == 0;
     return ph_load_relaxed(&ph_windows[front->near_first_page / PH_WINDOW_PAGES]) == front->near_window &&
            front->near_first_page % PH_WINDOW_PAGES == 0;
 }

@@ -3,8 +3,9 @@
  *
  * A processor fetches ahead not only what is used but also what lies near, within 4 KiB.  Where two threads'
  * blocks lie in turn, so do the marks of these, and the processors take them from each other all the time,
- * though no thread touches the other's.  The marks of 32 blocks fill half of such a piece of memory: so a
- * thread has, as far as possible, 32 adjacent blocks to itself, or 16, or 8: a stretch.
+ * though no thread touches the other's.  So a thread has, as far as possible, 32 adjacent blocks to itself,
+ * or 16, or 8: a stretch.  The marks of 32 fill half of such a piece of memory; more at once would be more to
+ * make usable (docs/design/pool.md).
  */
 #ifndef PH_HEAP_STRETCH_H
 #define PH_HEAP_STRETCH_H

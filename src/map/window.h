@@ -7,7 +7,8 @@
  * not ours needs no special case.
  *
  *     address  ->  ph_windows[address / 1 GiB]  ->  owners[address / 2 MiB % 512]
- *                                                   tags[address / 256 KiB % 4096], and 4096 behind it
+ *                                                   tags[address / 256 KiB % 4096] for the page's mark,
+ *                                                   4096 words on for its `last`
  *                                                   blocks[address / 2 MiB % 512]
  *
  * A free reads an owner and tags.  They stand apart from the records because they are small: with a million
@@ -49,7 +50,8 @@ typedef struct ph_window {
 
 extern _Atomic(ph_window *) ph_windows[PH_WINDOW_COUNT];
 
-/* One that no address leads to: for who must have one and has none yet. */
+/* One that no address leads to, and of which nothing but its owners is read: for who must have one and has
+ * none yet. */
 extern ph_window ph_nobodys_window;
 
 /* The window of an address, or NULL. */

@@ -411,6 +411,35 @@ static void no_length_but_its_own(void **state)
     assert_int_equal(pageheap_destroy(heap), 0);
 }
 
+static void *bad_frees_without_a_run(void *heap)
+{
+    for (unsigned i = 0; i < 8; i++) { /* more than once: then the heap is the thread's last */
+        if (pageheap_free(heap, (void *)(uintptr_t)8192, 1) != PAGEHEAP_ENOTOURS)
+            return NULL;
+    }
+    return heap;
+}
+
+/* From threads that have nothing of the heap's: none of its memory, and once none of any heap's. */
+static void nothing_has_come_yet(void **state)
+{
+    (void)state;
+    for (unsigned life = 0; life < 3; life++) {
+        pthread_t thread;
+        void *answer;
+        pageheap *heap = pageheap_create(NULL);
+        assert_non_null(heap);
+        assert_non_null(bad_frees_without_a_run(heap));
+        assert_int_equal(pthread_create(&thread, NULL, bad_frees_without_a_run, heap), 0);
+        assert_int_equal(pthread_join(thread, &answer), 0);
+        assert_non_null(answer);
+        assert_int_equal(pageheap_check(heap), 0);
+        void *run = life == 0 ? NULL : pageheap_alloc(heap, 1, 0); /* what the next life's front remembers */
+        assert_int_equal(pageheap_free(heap, run, 1), 0);
+        assert_int_equal(pageheap_destroy(heap), 0);
+    }
+}
+
 /* Live runs on both sides of a multiple of 1 GiB, where the tables of blocks change: what lies 1 GiB from a
  * run is not taken for it. */
 static void a_gib_away_is_another_place(void **state)
@@ -429,7 +458,7 @@ static void a_gib_away_is_another_place(void **state)
     for (unsigned i = 0; i < RUNS; i++) {
         for (int away = -2; away <= 2; away++) {
             char *there = (char *)((uintptr_t)runs[i] + (uintptr_t)(away * ((intptr_t)1 << 30)));
-            if (pageheap_find(there, &found) == 0 && found.start == there)
+            if (there == NULL || (pageheap_find(there, &found) == 0 && found.start == there))
                 continue;
             refused++;
             assert_true(pageheap_free(heap, there, PAGES) < 0);
@@ -446,6 +475,7 @@ static void a_gib_away_is_another_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_has_come_yet),
         cmocka_unit_test(a_gib_away_is_another_place),
         cmocka_unit_test(no_length_but_its_own),
         cmocka_unit_test(bad_frees_by_the_same_thread),

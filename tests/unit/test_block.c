@@ -198,6 +198,7 @@ static void walk(unsigned page_log2, unsigned steps)
     t.next_owner = OWNER_FIRST;
     ph_block_place_tags(&t.block, t.tags, t.tags + PH_BLOCK_WORDS);
     ph_block_init(&t.block, (uintptr_t)7 << PH_BLOCK_LOG2, page_log2, true);
+    ph_store_relaxed(&t.tags[2 * PH_BLOCK_WORDS], ~UINT64_C(0)); /* another block's: it may say anything */
     assert_int_equal(ph_block_base(&t.block), (uintptr_t)7 << PH_BLOCK_LOG2);
     for (unsigned p = 0; p < t.pages; p++)
         t.owner[p] = UNUSED_CLEAN;
