@@ -193,7 +193,7 @@ static PH_NOINLINE int alloc_odd_pages(pageheap_exec *exec, uintptr_t run, size_
     uintptr_t rx;
     if (is_due) {
         ph_heap_tick(exec->heap, ph_thread_last.front);
-        ph_front_reheat(ph_thread_last.front, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+        ph_front_reheat(ph_thread_last.front, ph_run_address(run), pages);
     }
     int code = ph_code_finish(exec, run, pages, &rx);
     if (code != 0)
@@ -216,8 +216,8 @@ PH_HOT int pageheap_exec_alloc(pageheap_exec *exec, size_t bytes, pageheap_exec_
     size_t first = ph_code_fast_page(exec, rx);
     if (PH_UNLIKELY(is_due || (rx & PH_RUN_CLEAN) != 0 || !ph_bits_in_word(first, pages)))
         return alloc_odd_pages(exec, rx, pages, is_due, ret_span);
-    describe(exec, rx, pages << PH_FAST_PAGE_LOG2, ph_bits_any_in_word(exec->executed, first, pages),
-             ret_span);
+    describe(exec, ph_run_address(rx), pages << PH_FAST_PAGE_LOG2,
+             ph_bits_any_in_word(exec->executed, first, pages), ret_span);
     return 0;
 }
 

@@ -35,7 +35,7 @@ static bool is_possible(const pageheap *heap, uint64_t pages)
 /* What the flags ask of the contents; outside of every lock. */
 static void *finish(pageheap *heap, uintptr_t run, uint64_t pages, uint32_t flags)
 {
-    void *base = (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
+    void *base = (void *)ph_run_address(run);
     size_t bytes = (size_t)pages << heap->page_log2;
     ph_os_unpoison(base, bytes);
     if ((flags & PAGEHEAP_ZERO) && !(run & PH_RUN_CLEAN))
@@ -83,7 +83,7 @@ static PH_NOINLINE void *alloc_slow(pageheap *heap, size_t pages, uint32_t flags
         return alloc_checked(heap, pages, 0, flags, NULL);
     uintptr_t run = pages <= heap->block_pages ? ph_run_alloc(heap, (unsigned)pages, 1, NULL)
                                                : ph_large_alloc(heap, pages, 0, PH_LARGE_LIVE);
-    return run != 0 ? (void *)(run & ~(uintptr_t)PH_RUN_CLEAN) : fail_for_want(heap);
+    return run != 0 ? (void *)ph_run_address(run) : fail_for_want(heap);
 }
 
 /* The uppermost magazine is empty, or the front is shared or has labels: there may be a run all the same. */
@@ -103,7 +103,7 @@ static PH_NOINLINE void *alloc_kept(pageheap *heap, size_t pages)
         return alloc_slow(heap, pages, 0);
     if (is_due)
         ph_heap_tick(heap, front);
-    return (void *)(run & ~(uintptr_t)PH_RUN_CLEAN);
+    return (void *)ph_run_address(run);
 }
 
 static PH_NOINLINE void *alloc_tick(pageheap *heap, void *run, size_t pages)
@@ -133,7 +133,7 @@ PH_HOT void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
         return alloc_flagged(heap, pages, flags);
     if (PH_UNLIKELY(!ph_fast_alloc(heap, pages, &run, &is_due)))
         return alloc_kept(heap, pages);
-    run &= ~(uintptr_t)PH_RUN_CLEAN;
+    run = ph_run_address(run);
     if (PH_UNLIKELY(is_due))
         return alloc_tick(heap, (void *)run, pages);
     return (void *)run;
@@ -155,7 +155,7 @@ void *pageheap_alloc_tagged(pageheap *heap, size_t pages, uint32_t flags, const 
     if ((flags & ~PAGEHEAP_ZERO) != 0 || !ph_labelled_alloc(heap, pages, tag, &run, &is_due))
         return alloc_checked(heap, pages, 0, flags, tag);
     if (is_due)
-        (void)alloc_tick(heap, (void *)(run & ~(uintptr_t)PH_RUN_CLEAN), pages);
+        (void)alloc_tick(heap, (void *)ph_run_address(run), pages);
     return finish(heap, run, pages, flags);
 }
 
@@ -190,7 +190,7 @@ static int free_poisoned(pageheap *heap, void *run, size_t pages)
 
 /* A free is tried in ways that get slower and know more; each does it, or has changed nothing.
  *
- *     ph_fast_free   this thread's run of up to 64 pages, with room in its magazine
+ *     ph_fast_free   this thread's run of up to 57 pages, with room in its magazine
  *     free_far       this thread's longer run, or no room; another thread's, if that is shared; a long run
  *     free_slow      everything, judged anew from the start: a refusal gets its reason here alone
  */
@@ -208,7 +208,7 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
     return ph_judge(heap, code, "free", run, pages);
 }
 
-/* This thread's own run: of more than 64 pages, or one for which there was no room. */
+/* This thread's own run: of more than 57 pages, or one for which there was no room. */
 static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
 {
     const ph_block *block = ph_block_of_ours(address);

@@ -72,21 +72,37 @@
     } while (0)
 #endif
 
-/* Of a local word of 64 bits: clear bit `number` % 64, and tell in `was_set` whether it was set; and find the
- * lowest bit of a word that is not 0, as a number of 64 bits. */
+/* Of a local word of 64 bits: set bit `number` % 64; clear it, and tell in `was_set` whether it was set; and
+ * find the lowest bit of a word that is not 0, as a number of 64 bits. */
 #if defined(__x86_64__)
+#define PH_SET_BIT(word, number) __asm__("btsq %1, %0" : "+r"(word) : "r"((uint64_t)(number)) : "cc")
 #define PH_CLEAR_BIT(word, number, was_set)                                                                  \
     __asm__("btrq %2, %0" : "+r"(word), "=@ccc"(was_set) : "r"((uint64_t)(number)))
 #define PH_FIND_LOWEST(word, ret_number) __asm__("rep bsfq %1, %0" : "=r"(ret_number) : "r"(word) : "cc")
 #else
+#define PH_SET_BIT(word, number) ((word) |= UINT64_C(1) << (number) % 64)
 #define PH_CLEAR_BIT(word, number, was_set)                                                                  \
     do {                                                                                                     \
-        uint64_t bit = UINT64_C(1) << ((number) % 64);                                                       \
-        (was_set) = ((word)&bit) != 0;                                                                       \
-        (word) &= ~bit;                                                                                      \
+        (was_set) = ((word) >> (number) % 64 & 1) != 0;                                                      \
+        (word) &= ~(UINT64_C(1) << (number) % 64);                                                           \
     } while (0)
 #define PH_FIND_LOWEST(word, ret_number) ((ret_number) = (uint64_t)__builtin_ctzll(word))
 #endif
+
+/* Read eight neighbouring bytes into a word, the first one lowest.  Each is read whole, but not all need be
+ * of the same time. */
+#if PH_HAS_TSAN
+#define PH_LOAD_EIGHT(bytes, ret_word)                                                                       \
+    do {                                                                                                     \
+        (ret_word) = 0;                                                                                      \
+        for (unsigned at = 0; at < 8; at++)                                                                  \
+            (ret_word) |= (uint64_t)atomic_load_explicit(&(bytes)[at], memory_order_relaxed) << 8 * at;      \
+    } while (0)
+#else
+typedef uint64_t ph_eight_bytes __attribute__((aligned(1), may_alias));
+#define PH_LOAD_EIGHT(bytes, ret_word) ((ret_word) = *(const volatile ph_eight_bytes *)(bytes))
+#endif
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bitmaps are read by bytes and by words");
 
 /* Eight bytes that stop whoever runs into them.
  * x86     int3, one byte: a jump to any byte of it stops (Intel SDM, volume 2, "INT n/INTO/INT3/INT1")

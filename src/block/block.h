@@ -197,53 +197,66 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: few words each ------------------------------------------------------ */
 
-/* True if a live run of `pages` pages, up to 64, begins at `page`: for longer ones there is
- * ph_block_run_pages.  `mark` and `last` are the words that the page's bits stand in; of `page` only the last
- * six bits are looked at.  *ret_marks are the marks there without its own, for who frees it.
- * The run may end in the word behind `last`, which is read always.  Behind a block's last word stands
- * another's: it may say anything, since a live run's end is found before it; and that another thread writes
- * there seldom disturbs: words of `last` change only where runs are cut and given back to their block. */
-static PH_ALWAYS_INLINE bool ph_tags_is_run(const _Atomic uint64_t *mark, const _Atomic uint64_t *last,
-                                            uintptr_t page, size_t pages, uint64_t *ret_marks)
+/* Where a page's mark stands: a byte, of which it is bit page % 8.  Marks are changed by bytes, always: who
+ * reads a word of which a byte has just been written waits for longer than all else takes. */
+static PH_ALWAYS_INLINE _Atomic uint8_t *ph_block_mark_of(const ph_block *block, unsigned page)
 {
-    uint64_t marks = ph_load_relaxed(mark), length_less_one;
+    return (_Atomic uint8_t *)ph_block_marks(block) + page / 8;
+}
+
+/* The longest run that ph_tags_is_run surely tells. */
+#define PH_SIGHT_PAGES 57
+
+/* True if a live run of `pages` pages begins at a page, if its end is in sight.  `mark` and `last` are the
+ * bytes that the page's bits stand in, as bit `bit`.  *ret_marks are the marks there without its own, for who
+ * frees it.
+ * Some of the eight bytes from `last` on may be another block's: they may say anything, since a live run's
+ * end is found before them; and that another thread writes there seldom disturbs: `last` changes only where
+ * runs are cut and given back to their block. */
+static PH_ALWAYS_INLINE bool ph_tags_is_run(const _Atomic uint8_t *mark, const _Atomic uint8_t *last,
+                                            uintptr_t bit, size_t pages, uint64_t *ret_marks)
+{
+    uint64_t marks = ph_load_relaxed(mark), ends, length_less_one;
     bool is_marked;
-    PH_CLEAR_BIT(marks, page, is_marked);
+    PH_CLEAR_BIT(marks, bit, is_marked);
     if (PH_UNLIKELY(!is_marked))
         return false;
     *ret_marks = marks;
-    uint64_t ends = ph_load_relaxed(&last[0]) >> (page % 64);
-    /* They have no bit in common; a sum and a factor are one instruction. */
-    ends += (ph_load_relaxed(&last[1]) << (~page % 64)) * 2;
+    PH_LOAD_EIGHT(last, ends);
+    ends >>= bit;
     if (PH_UNLIKELY(ends == 0))
         return false;
     PH_FIND_LOWEST(ends, length_less_one);
     return length_less_one == pages - 1;
 }
 
-/* The same, asked of a block. */
-static PH_ALWAYS_INLINE bool ph_block_has_run(const ph_block *block, unsigned page, size_t pages)
+/* Set the mark of such a run, for who alone may; of `bit` only the last six bits are looked at. */
+static PH_ALWAYS_INLINE void ph_tags_mark(_Atomic uint8_t *mark, uintptr_t bit)
 {
-    uint64_t marks;
-    return ph_tags_is_run(&ph_block_marks(block)[page / 64], &ph_block_lasts(block)[page / 64], page, pages,
-                          &marks);
-}
-
-/* Set the mark of such a run, in its word, for who alone may. */
-static PH_ALWAYS_INLINE void ph_tags_mark(_Atomic uint64_t *mark, uintptr_t page)
-{
-    ph_store_relaxed(mark, ph_load_relaxed(mark) | UINT64_C(1) << (page % 64));
+    uint64_t marks = ph_load_relaxed(mark);
+    PH_SET_BIT(marks, bit);
+    ph_store_relaxed(mark, (uint8_t)marks);
 }
 
 static PH_ALWAYS_INLINE bool ph_block_is_marked(const ph_block *block, unsigned page)
 {
-    return (ph_load_relaxed(&ph_block_marks(block)[page / 64]) >> (page % 64)) & 1;
+    return (ph_load_relaxed(ph_block_mark_of(block, page)) >> page % 8) & 1;
 }
 
 /* Pages of the live run that begins at `page`, or 0. */
 static inline unsigned ph_block_live_pages(const ph_block *block, unsigned page)
 {
     return ph_block_is_marked(block, page) ? ph_block_run_pages(block, page) : 0;
+}
+
+/* True if a live run of `pages` pages begins at `page`. */
+static PH_ALWAYS_INLINE bool ph_block_has_run(const ph_block *block, unsigned page, size_t pages)
+{
+    uint64_t marks;
+    const _Atomic uint8_t *last = (const _Atomic uint8_t *)ph_block_lasts(block) + page / 8;
+    if (PH_UNLIKELY(pages - 1 >= PH_SIGHT_PAGES))
+        return pages != 0 && ph_block_live_pages(block, page) == pages;
+    return ph_tags_is_run(ph_block_mark_of(block, page), last, page % 8, pages, &marks);
 }
 
 static PH_ALWAYS_INLINE bool ph_block_is_used(const ph_block *block, unsigned page)
@@ -260,24 +273,23 @@ static inline bool ph_block_is_clean(const ph_block *block, unsigned page)
 /* Set the mark of a run that becomes live.  `shared` says that other threads may be clearing marks. */
 static PH_ALWAYS_INLINE void ph_block_mark(ph_block *block, unsigned page, bool shared)
 {
-    _Atomic uint64_t *word = &ph_block_marks(block)[page / 64];
-    uint64_t bit = UINT64_C(1) << (page % 64);
+    _Atomic uint8_t *mark = ph_block_mark_of(block, page);
     if (PH_UNLIKELY(shared))
-        ph_fetch_or_acq_rel(word, bit); /* pairs with the other threads' ph_block_unmark */
+        ph_fetch_or_acq_rel(mark, (uint8_t)(1u << page % 8)); /* pairs with other threads' ph_block_unmark */
     else
-        ph_store_relaxed(word, ph_load_relaxed(word) | bit);
+        ph_tags_mark(mark, page % 8);
 }
 
 /* Clear it.  False if it was clear: somebody else has freed this run.  While the front is shared this is
  * the one step that decides between threads that free the same run at once. */
 static PH_ALWAYS_INLINE bool ph_block_unmark(ph_block *block, unsigned page, bool shared)
 {
-    _Atomic uint64_t *word = &ph_block_marks(block)[page / 64];
-    uint64_t bit = UINT64_C(1) << (page % 64);
-    if (PH_UNLIKELY(shared))
-        return (ph_fetch_and_acq_rel(word, ~bit) & bit) != 0; /* pairs with ph_block_mark, and with itself */
-    uint64_t old = ph_load_relaxed(word);
-    ph_store_relaxed(word, old & ~bit);
+    _Atomic uint8_t *mark = ph_block_mark_of(block, page);
+    unsigned bit = 1u << page % 8;
+    if (PH_UNLIKELY(shared)) /* pairs with ph_block_mark, and with itself */
+        return (ph_fetch_and_acq_rel(mark, (uint8_t)~bit) & bit) != 0;
+    unsigned old = ph_load_relaxed(mark);
+    ph_store_relaxed(mark, (uint8_t)(old & ~bit));
     return (old & bit) != 0;
 }
 

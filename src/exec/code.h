@@ -186,7 +186,7 @@ bool ph_code_is_mapped(const pageheap_exec *exec, uintptr_t rx);
 
 /* ---- spans.c ------------------------------------------------------------------------------ */
 
-/* A run out of the heap, PH_RUN_CLEAN perhaps with it, or 0. */
+/* A run out of the heap, with what goes along with its address, or 0. */
 uintptr_t ph_code_take_run(pageheap_exec *exec, uint64_t pages, unsigned align_pages);
 /* Runs of pages.  Codes are public ones. */
 int ph_code_alloc_pages(pageheap_exec *exec, uint64_t pages, uintptr_t *ret_rx);
@@ -198,7 +198,7 @@ static inline int ph_code_finish(pageheap_exec *exec, uintptr_t run, uint64_t pa
 {
     if (PH_UNLIKELY(run & PH_RUN_CLEAN))
         return ph_code_finish_clean(exec, run, pages, ret_rx);
-    *ret_rx = run;
+    *ret_rx = ph_run_address(run);
     return 0;
 }
 

@@ -78,7 +78,7 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_
     if (PH_LIKELY(has_one)) {
         *ret_piece = *--pieces->tops[granules];
         *ret_granule = ph_slab_granule(exec, ret_piece->rx);
-        ph_tags_mark(&ret_piece->slab->tags[*ret_granule / 64], *ret_granule);
+        ph_tags_mark(ph_block_mark_of(&ret_piece->slab->block, *ret_granule), *ret_granule % 8);
     }
     ph_front_leave_fast(mine);
     return has_one;
@@ -89,21 +89,21 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *exec, ph_sl
                                                 size_t granules)
 {
     unsigned granule = ph_slab_granule(exec, rx);
-    _Atomic uint64_t *mark = &slab->tags[granule / 64];
+    _Atomic uint8_t *mark = (_Atomic uint8_t *)slab->tags + granule / 8;
     ph_front *mine;
     uint64_t other_marks;
     bool is_done = false;
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, false, &mine)))
         return false;
     if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
-                  ph_tags_is_run(mark, mark + PH_BLOCK_WORDS, granule, granules, &other_marks)) &&
+                  ph_tags_is_run(mark, mark + PH_BLOCK_PAGES_MAX / 8, granule % 8, granules, &other_marks)) &&
         !ph_fast_needs_fill(exec, slab->written, granule, granules, rx)) {
         ph_kept_piece *top = mine->pieces->tops[granules];
         is_done = top->rx != PH_KEPT_END;
         if (PH_LIKELY(is_done)) {
             *top = (ph_kept_piece){ rx, slab };
             mine->pieces->tops[granules] = top + 1;
-            ph_store_relaxed(mark, other_marks);
+            ph_store_relaxed(mark, (uint8_t)other_marks);
         }
     }
     ph_front_leave_fast(mine);

@@ -112,14 +112,6 @@ int ph_piece_alloc(pageheap_exec *exec, unsigned granules, ph_kept_piece *ret_pi
 
 /* ---- free --------------------------------------------------------------------------------- */
 
-/* True if a live piece of this length begins there. */
-static bool is_piece(const ph_slab *slab, unsigned granule, size_t granules)
-{
-    if (granules - 1 < 64)
-        return ph_block_has_run(&slab->block, granule, granules);
-    return ph_block_live_pages(&slab->block, granule) == granules;
-}
-
 /* Clear the mark: the piece is the caller's alone. */
 static int claim(ph_front *mine, ph_slab *slab, unsigned granule, size_t granules)
 {
@@ -134,7 +126,7 @@ static int claim(ph_front *mine, ph_slab *slab, unsigned granule, size_t granule
             ph_front_enter(mine);
         bool is_shared = ph_load_acquire(&owner->shared) != 0; /* pairs with ph_front_share */
         bool is_settled = ph_load_relaxed(&slab->owner) == owner && (by_holding || is_shared);
-        bool is_claimed = is_settled && is_piece(slab, granule, granules) &&
+        bool is_claimed = is_settled && ph_block_has_run(&slab->block, granule, granules) &&
                           ph_block_claim(&slab->block, granule, (unsigned)granules, is_shared);
         if (by_holding)
             ph_front_release(owner, mine);
@@ -203,7 +195,7 @@ int ph_piece_shrink(pageheap_exec *exec, ph_slab *slab, uintptr_t rx, size_t gra
         ph_front_hold(owner, mine);
         bool is_its = ph_load_relaxed(&slab->owner) == owner;
         bool shared = ph_front_is_shared(owner);
-        bool is_live = is_its && is_piece(slab, granule, granules) &&
+        bool is_live = is_its && ph_block_has_run(&slab->block, granule, granules) &&
                        ph_block_claim(&slab->block, granule, (unsigned)granules, shared);
         if (is_live && new_granules < granules) {
             ph_block_cut_after(&slab->block, granule + (unsigned)new_granules - 1);

@@ -4,7 +4,7 @@
 
 int ph_code_finish_clean(pageheap_exec *exec, uintptr_t run, uint64_t pages, uintptr_t *ret_rx)
 {
-    uintptr_t rx = run & ~(uintptr_t)PH_RUN_CLEAN;
+    uintptr_t rx = ph_run_address(run);
     if (ph_code_ready(exec, rx, (size_t)pages << exec->page_log2) != 0) {
         if (ph_run_claim(exec->heap, rx, pages) == 0)
             ph_run_return(exec->heap, rx, pages, true);

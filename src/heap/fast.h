@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* fast.h -- the hot path: a run out of the calling thread's front, a run into it.
  *
- * It is for heaps with pages of 4 KiB, runs of up to a block (to free, first of all those of up to 64 pages),
- * and a front that nobody else wants; `attention` tells.  Whatever does not fit is left to heap/runs.c, which
- * does the same without haste.  Counts: docs/design/fast-path.md.  Fronts that are shared, and those whose
- * runs have labels, have short ways of their own.
+ * It is for heaps with pages of 4 KiB, runs of up to a block (to free, first of all those of up to
+ * PH_SIGHT_PAGES), and a front that nobody else wants; `attention` tells.  Whatever does not fit is left to
+ * heap/runs.c, which does the same without haste.  Counts: docs/design/fast-path.md.  Fronts that are shared,
+ * and those whose runs have labels, have short ways of their own.
  */
 #ifndef PH_HEAP_FAST_H
 #define PH_HEAP_FAST_H
@@ -44,7 +44,7 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     if (PH_UNLIKELY(run == 0))
         return false;
     front->tops[pages] = top - 1;
-    ph_tags_mark(top[-1].mark, run >> PH_FAST_PAGE_LOG2);
+    ph_tags_mark(top[-1].mark, run);
     PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = run;
     return true;
@@ -123,24 +123,25 @@ static inline bool ph_shared_alloc(ph_front *front, size_t pages, uintptr_t *ret
     }
     front->tops[pages] = top - 1;
     /* Pairs with ph_block_unmark by other threads. */
-    ph_fetch_or_acq_rel(kept.mark, UINT64_C(1) << (kept.run >> PH_FAST_PAGE_LOG2) % 64);
+    ph_fetch_or_acq_rel(kept.mark, (uint8_t)(1u << (kept.run & PH_RUN_BIT)));
     PH_SUB_FROM_MEMORY(&front->tally, pages);
     *ret_run = kept.run;
     *ret_is_due = ph_front_leave_counting(front);
     return true;
 }
 
-/* A live run that is known to be this thread's: the word of its mark, and the marks there without it. */
+/* A live run that is known to be this thread's: where its mark is, and the marks there without it. */
 typedef struct ph_found {
-    _Atomic uint64_t *mark;
+    _Atomic uint8_t *mark;
     uint64_t other_marks;
+    uintptr_t bit;
 } ph_found;
 
 /* The run whose mark stands there. */
 static inline ph_found ph_find_marked(const ph_block *block, unsigned page)
 {
-    _Atomic uint64_t *mark = &ph_block_marks(block)[page / 64];
-    return (ph_found){ mark, ph_load_relaxed(mark) & ~(UINT64_C(1) << page % 64) };
+    _Atomic uint8_t *mark = ph_block_mark_of(block, page);
+    return (ph_found){ mark, ph_load_relaxed(mark) & ~(UINT64_C(1) << page % 8), page % 8 };
 }
 
 /* Free such a run: keep it (front entered since it was found).  False: no room. */
@@ -149,10 +150,10 @@ static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_found found, uintp
     ph_kept *top = front->tops[pages];
     if (PH_UNLIKELY(top->run == PH_MAGAZINE_END))
         return false;
-    top->run = address;
+    top->run = address | found.bit;
     top->mark = found.mark;
     front->tops[pages] = top + 1;
-    ph_store_relaxed(found.mark, found.other_marks);
+    ph_store_relaxed(found.mark, (uint8_t)found.other_marks);
     ph_bump_hot(&front->tally, pages + PH_TALLY_FREE);
     return true;
 }
@@ -183,7 +184,7 @@ static PH_ALWAYS_INLINE bool ph_fast_window(const ph_front *front, uintptr_t pag
     return *ret_window != NULL;
 }
 
-/* True if a live run of `pages` pages, up to 64, begins at `page`, and in a block of this front's. */
+/* True if a live run of `pages` pages begins at `page`, its end in sight, and in a block of this front's. */
 static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
                                           ph_found *ret_found)
 {
@@ -193,15 +194,16 @@ static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page,
         return false;
     /* Stays so: the front is ours. */
     PH_GO_UNLESS(&window->owners[offset / PH_BLOCK_PAGES_MAX], front, is_another);
-    ret_found->mark = &window->tags[offset / 64];
-    return ph_tags_is_run(ret_found->mark, ret_found->mark + PH_WINDOW_WORDS, offset, pages,
+    ret_found->bit = offset % 8;
+    ret_found->mark = (_Atomic uint8_t *)window->tags + offset / 8;
+    return ph_tags_is_run(ret_found->mark, ret_found->mark + PH_WINDOW_PAGES / 8, ret_found->bit, pages,
                           &ret_found->other_marks);
 is_another:
     return false;
 }
 
-/* Free a run of up to 64 pages that is not the hot one: keep it (front entered).  False: this front has no
- * such run, or no room for it. */
+/* Free a run whose end is in sight and that is not the hot one: keep it (front entered).  False: this front
+ * has no such run, or no room for it. */
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
     uintptr_t page = ph_fast_page(address);
@@ -209,7 +211,7 @@ static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, 
     return PH_LIKELY(ph_fast_find(front, page, pages, &found)) && ph_fast_keep(front, found, address, pages);
 }
 
-/* Free a run of up to 64 pages that is exactly one of this thread's live ones, if there is room for it.
+/* Free a run that is exactly one of this thread's live ones, if its end is in sight and there is room for it.
  * False: not done, and nothing changed. */
 static PH_ALWAYS_INLINE bool ph_fast_free(const pageheap *heap, uintptr_t address, size_t pages)
 {

@@ -131,12 +131,13 @@ bool ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t
     return has_room;
 }
 
-static inline bool keep(ph_front *front, ph_block *block, unsigned page, uintptr_t run_and_clean,
+static inline bool keep(ph_front *front, const ph_block *block, unsigned page, uintptr_t run_and_clean,
                         unsigned pages)
 {
     if (PH_UNLIKELY(front->tops[pages]->run == PH_MAGAZINE_END) && !ph_front_make_room(front, pages))
         return false;
-    *front->tops[pages]++ = (ph_kept){ .run = run_and_clean, .mark = &ph_block_marks(block)[page / 64] };
+    uintptr_t run = (run_and_clean & ~(uintptr_t)PH_RUN_BIT) | page % 8;
+    *front->tops[pages]++ = (ph_kept){ .run = run, .mark = ph_block_mark_of(block, page) };
     ph_bump_relaxed(&front->tally, pages);
     return true;
 }

@@ -18,15 +18,25 @@
 #include "block/block.h"
 
 typedef struct ph_kept {
-    uintptr_t run; /* address | PH_RUN_CLEAN; 0 in the floor */
+    uintptr_t run; /* address | PH_RUN_CLEAN | PH_RUN_BIT's; 0 in the floor */
     union {
-        _Atomic uint64_t *mark; /* the word of the run's mark */
-        struct ph_kept *below;  /* floor: the top of the magazine below, or PH_NO_RUNS; or the next spare */
+        _Atomic uint8_t *mark; /* the byte of the run's mark */
+        struct ph_kept *below; /* floor: the top of the magazine below, or PH_NO_RUNS; or the next spare */
     };
 } ph_kept;
 
-/* The run's pages are clean: plain ones read zero, those of code are not ready (ph_backing in heap.h). */
-#define PH_RUN_CLEAN    1u
+/* What goes along with a run's address, in the bits below a page.
+ * PH_RUN_CLEAN  its pages are clean: plain ones read zero, those of code are not ready (ph_backing in heap.h)
+ * PH_RUN_BIT    which bit its mark is, in its byte; only with runs out of a magazine
+ * The bits between them are 0: so the last six are that number. */
+#define PH_RUN_BIT   7u
+#define PH_RUN_CLEAN 64u
+
+static PH_ALWAYS_INLINE uintptr_t ph_run_address(uintptr_t run)
+{
+    return run & ~(((uintptr_t)1 << PH_PAGE_LOG2_MIN) - 1);
+}
+
 #define PH_MAGAZINE_END UINTPTR_MAX
 
 /* The top of a stack without magazines: neither a run to take nor room to keep one. */

@@ -157,7 +157,7 @@ static uintptr_t label_first(pageheap *heap, uintptr_t run, unsigned pages, cons
     const ph_block *block = ph_block_of_ours(run);
     int made_bytes = ph_labels_make(block);
     if (made_bytes < 0) {
-        (void)ph_run_free(heap, run & ~(uintptr_t)PH_RUN_CLEAN, pages);
+        (void)ph_run_free(heap, ph_run_address(run), pages);
         return 0;
     }
     ph_fetch_add_relaxed(&heap->metadata_bytes, (unsigned)made_bytes);
@@ -191,10 +191,9 @@ uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, con
 /* Length of the live run that begins at `page` if that is `pages` (0: whatever it is); else 0. */
 static unsigned length_of(const ph_block *block, unsigned page, size_t pages)
 {
-    if (pages - 1 < 64)
-        return ph_block_has_run(block, page, pages) ? (unsigned)pages : 0;
-    unsigned length = ph_block_live_pages(block, page);
-    return pages == 0 || pages == length ? length : 0;
+    if (pages == 0)
+        return ph_block_live_pages(block, page);
+    return ph_block_has_run(block, page, pages) ? (unsigned)pages : 0;
 }
 
 /* The live run of that length (0: any) that begins there is the caller's alone from now on (owner held).

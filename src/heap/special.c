@@ -57,7 +57,7 @@ static uintptr_t cut_small(pageheap *heap, unsigned pages, unsigned align_pages)
     if (run != 0)
         ph_front_enliven(&heap->special, run, NULL);
     ph_front_unlock(&heap->special);
-    return run & ~(uintptr_t)PH_RUN_CLEAN;
+    return ph_run_address(run);
 }
 
 static uintptr_t take_small(pageheap *heap, unsigned pages, unsigned align_pages)
@@ -102,7 +102,7 @@ static uintptr_t take_pages(pageheap *heap, uint64_t pages, uint64_t align_bytes
     bool is_huge = pages > PH_REGION_PAGES_MAX(heap);
     uintptr_t run = is_huge ? ph_huge_alloc(heap, pages, align_bytes, PH_LARGE_SPECIAL)
                             : ph_large_alloc(heap, pages, align_bytes, PH_LARGE_SPECIAL);
-    return run & ~(uintptr_t)PH_RUN_CLEAN;
+    return ph_run_address(run);
 }
 
 static void give_pages(pageheap *heap, uintptr_t run, uint64_t pages)
