@@ -279,6 +279,14 @@ static PH_NOINLINE int free_piece(pageheap_exec *exec, ph_slab *slab, void *rx, 
     return 0;
 }
 
+/* Not the hot run, perhaps. */
+static PH_NOINLINE int free_pages(pageheap_exec *exec, void *rx, size_t bytes)
+{
+    if (PH_LIKELY(ph_code_free_fast(exec, (uintptr_t)rx, pages_for(exec, bytes))))
+        return 0;
+    return free_slow(exec, rx, bytes);
+}
+
 PH_HOT int pageheap_exec_free(pageheap_exec *exec, void *rx, size_t bytes)
 {
     uintptr_t at = (uintptr_t)rx;
@@ -288,9 +296,9 @@ PH_HOT int pageheap_exec_free(pageheap_exec *exec, void *rx, size_t bytes)
     ph_slab *slab = ph_slab_at(exec, at);
     if (slab != NULL)
         return free_piece(exec, slab, rx, bytes);
-    if (PH_UNLIKELY(!ph_code_free_fast(exec, at, pages_for(exec, bytes))))
-        return free_slow(exec, rx, bytes);
-    return 0;
+    if (PH_LIKELY(ph_code_free_hot(exec, at, pages_for(exec, bytes))))
+        return 0;
+    return free_pages(exec, rx, bytes);
 }
 
 int pageheap_exec_shrink(pageheap_exec *exec, void *rx, size_t bytes, size_t new_bytes)

@@ -125,18 +125,50 @@ static PH_NOINLINE void *alloc_flagged(pageheap *heap, size_t pages, uint32_t fl
     return finish(heap, run, pages, flags);
 }
 
+/* A run made live; the front is left. */
+static PH_ALWAYS_INLINE void *alloc_end(pageheap *heap, uintptr_t run, size_t pages, ph_front *front)
+{
+    run = ph_run_address(run);
+    if (PH_UNLIKELY(ph_front_leave_counting(front)))
+        return alloc_tick(heap, (void *)run, pages);
+    return (void *)run;
+}
+
+/* The front, which has been entered and is open, has no hot run of that length. */
+static PH_NOINLINE void *alloc_popped(pageheap *heap, size_t pages, ph_front *front)
+{
+    uintptr_t run;
+    if (PH_LIKELY(ph_fast_pop(front, pages, &run)))
+        return alloc_end(heap, run, pages, front);
+    ph_front_leave_fast(front);
+    return alloc_kept(heap, pages);
+}
+
+/* The front, which has been entered, has a hot run, or something is to be attended to. */
+static PH_ALWAYS_INLINE void *alloc_hot(pageheap *heap, size_t pages, ph_front *front)
+{
+    uintptr_t run;
+    if (PH_UNLIKELY(!ph_fast_is_hot(&front->allocs_for, heap))) {
+        ph_front_leave_fast(front);
+        return alloc_kept(heap, pages);
+    }
+    if (PH_UNLIKELY(!ph_fast_take_hot(front, pages, &run)))
+        return alloc_popped(heap, pages, front);
+    return alloc_end(heap, run, pages, front);
+}
+
 PH_HOT void *pageheap_alloc(pageheap *heap, size_t pages, uint32_t flags)
 {
     uintptr_t run;
-    bool is_due;
     if (PH_UNLIKELY(flags != 0 || PH_HAS_ASAN))
         return alloc_flagged(heap, pages, flags);
-    if (PH_UNLIKELY(!ph_fast_alloc(heap, pages, &run, &is_due)))
-        return alloc_kept(heap, pages);
-    run = ph_run_address(run);
-    if (PH_UNLIKELY(is_due))
-        return alloc_tick(heap, (void *)run, pages);
-    return (void *)run;
+    ph_front *front = ph_fast_enter();
+    if (PH_UNLIKELY(!ph_fast_is_open(&front->allocs_for, heap)))
+        return alloc_hot(heap, pages, front);
+    if (PH_LIKELY(ph_fast_pop(front, pages, &run)))
+        return alloc_end(heap, run, pages, front);
+    ph_front_leave_fast(front);
+    return alloc_kept(heap, pages);
 }
 
 void *pageheap_alloc_aligned(pageheap *heap, size_t pages, size_t align_bytes, uint32_t flags)
@@ -212,8 +244,7 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
 {
     const ph_block *block = ph_block_of_ours(address);
-    if (ph_front_roll(mine, block, address, pages) && ph_fast_free(mine->heap, address, pages))
-        return true;
+    (void)ph_front_roll(mine, block, address, pages);
     return ph_fast_free_long(mine->heap, block, address, pages);
 }
 
@@ -235,11 +266,37 @@ static PH_NOINLINE int free_far(pageheap *heap, void *run, size_t pages)
     return is_done ? 0 : free_slow(heap, run, pages);
 }
 
+/* The front, which has been entered and is open, has not this run for its hot one. */
+static PH_NOINLINE int free_popped(pageheap *heap, void *run, size_t pages, ph_front *front)
+{
+    bool is_done = ph_fast_return(front, (uintptr_t)run, pages);
+    ph_front_leave_fast(front);
+    return is_done ? 0 : free_far(heap, run, pages);
+}
+
+/* As alloc_hot. */
+static PH_ALWAYS_INLINE int free_hot(pageheap *heap, void *run, size_t pages, ph_front *front)
+{
+    bool is_done = false;
+    if (PH_LIKELY(ph_fast_is_hot(&front->frees_for, heap))) {
+        if (PH_UNLIKELY((uintptr_t)run != ph_load_held(&front->hot_run)))
+            return free_popped(heap, run, pages, front);
+        is_done = ph_fast_return_hot(front, pages);
+    }
+    ph_front_leave_fast(front);
+    return PH_LIKELY(is_done) ? 0 : free_far(heap, run, pages);
+}
+
 PH_HOT int pageheap_free(pageheap *heap, void *run, size_t pages)
 {
-    if (PH_UNLIKELY(PH_HAS_ASAN || !ph_fast_free(heap, (uintptr_t)run, pages)))
+    if (PH_HAS_ASAN)
         return free_far(heap, run, pages);
-    return 0;
+    ph_front *front = ph_fast_enter();
+    if (PH_UNLIKELY(!ph_fast_is_open(&front->frees_for, heap)))
+        return free_hot(heap, run, pages, front);
+    bool is_done = ph_fast_return(front, (uintptr_t)run, pages);
+    ph_front_leave_fast(front);
+    return PH_LIKELY(is_done) ? 0 : free_far(heap, run, pages);
 }
 
 int pageheap_free_unsized(pageheap *heap, void *run)

@@ -104,6 +104,10 @@ typedef uint64_t ph_eight_bytes __attribute__((aligned(1), may_alias));
 #endif
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bitmaps are read by bytes and by words");
 
+/* The compiler does not know any more how this local came about, and works out anew what it has made of it
+ * before: so it does not, for the sake of a path that is rarely taken, keep that ready on another one. */
+#define PH_FORGET(local) __asm__("" : "+r"(local))
+
 /* Eight bytes that stop whoever runs into them.
  * x86     int3, one byte: a jump to any byte of it stops (Intel SDM, volume 2, "INT n/INTO/INT3/INT1")
  * arm64   brk #0, a word (Arm ARM, C6.2, "BRK")

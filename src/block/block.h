@@ -207,9 +207,9 @@ static PH_ALWAYS_INLINE _Atomic uint8_t *ph_block_mark_of(const ph_block *block,
 /* The longest run that ph_tags_is_run surely tells. */
 #define PH_SIGHT_PAGES 57
 
-/* True if a live run of `pages` pages begins at a page, if its end is in sight.  `mark` and `last` are the
- * bytes that the page's bits stand in, as bit `bit`.  *ret_marks are the marks there without its own, for who
- * frees it.
+/* True if a live run of `pages` pages begins at a page, and its end is in sight.  The page's bits stand in
+ * the bytes `mark` and `last`, as bit `bit`.  *ret_marks are the marks there without its own, for who frees
+ * it.
  * Some of the eight bytes from `last` on may be another block's: they may say anything, since a live run's
  * end is found before them; and that another thread writes there seldom disturbs: `last` changes only where
  * runs are cut and given back to their block. */

@@ -268,6 +268,7 @@ const ph_backing ph_backing_code = {
     .after_fork = ph_code_after_fork,
     .discard_blocks_max = 1,
     .mixed_is_clean = true,
+    .asks_for_hot = true,
     .keeps_regions = true,
 };
 

@@ -35,30 +35,36 @@ static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *exec, uintp
 static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *exec, uint64_t pages, uintptr_t *ret_run,
                                                bool *ret_is_due)
 {
-    return ph_fast_alloc(exec->heap, pages, ret_run, ret_is_due);
+    ph_front *mine = ph_fast_enter();
+    if (PH_UNLIKELY(!ph_fast_is_open(&mine->allocs_for, exec->heap)) ||
+        PH_UNLIKELY(!ph_fast_take_hot(mine, pages, ret_run) && !ph_fast_pop(mine, pages, ret_run))) {
+        ph_front_leave_fast(mine);
+        return false;
+    }
+    *ret_is_due = ph_front_leave_counting(mine);
+    return true;
 }
 
-/* A run of this thread's that holds nothing but traps is kept as it is (front entered).  It is known to be
- * live before it is read: nobody takes its memory meanwhile, since who gives memory back holds the front. */
-static PH_ALWAYS_INLINE bool ph_code_keep_unwritten(const pageheap_exec *exec, ph_front *mine, uintptr_t rx,
-                                                    uint64_t pages)
+/* A run of this thread's that holds nothing but traps is kept as it is: the hot one; and any other.  It is
+ * known to be live before it is read: nobody takes its memory meanwhile, since who gives memory back holds
+ * the front.  False: not done, and nothing changed. */
+static PH_ALWAYS_INLINE bool ph_code_free_hot(const pageheap_exec *exec, uintptr_t rx, uint64_t pages)
 {
-    if (rx == ph_load_relaxed(&mine->hot_run))
-        return ph_load_relaxed(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
-               !ph_code_needs_fill(exec, rx, pages) && ph_fast_return_hot(mine, pages);
-    uintptr_t page = ph_fast_page(rx);
-    ph_found found;
-    return ph_fast_find(mine, page, pages, &found) && !ph_code_needs_fill(exec, rx, pages) &&
-           ph_fast_keep(mine, found, rx, pages);
+    ph_front *mine = ph_fast_enter();
+    bool is_done = ph_fast_is_open(&mine->frees_for, exec->heap) && rx == ph_load_held(&mine->hot_run) &&
+                   ph_load_held(&mine->hot_pages) == (pages | PH_HOT_OUT) &&
+                   !ph_code_needs_fill(exec, rx, pages) && ph_fast_return_hot(mine, pages);
+    ph_front_leave_fast(mine);
+    return is_done;
 }
 
-/* False: not done, and nothing changed. */
 static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *exec, uintptr_t rx, uint64_t pages)
 {
-    ph_front *mine;
-    if (PH_UNLIKELY(!ph_fast_enter(exec->heap, false, &mine)))
-        return false;
-    bool is_done = ph_code_keep_unwritten(exec, mine, rx, pages);
+    ph_front *mine = ph_fast_enter();
+    ph_found found;
+    bool is_done = ph_fast_is_open(&mine->frees_for, exec->heap) && rx != ph_load_held(&mine->hot_run) &&
+                   ph_fast_find(mine, rx, pages, &found) && !ph_code_needs_fill(exec, rx, pages) &&
+                   ph_fast_keep(mine, found, rx, pages);
     ph_front_leave_fast(mine);
     return is_done;
 }
@@ -70,18 +76,42 @@ static PH_ALWAYS_INLINE bool ph_code_free_fast(const pageheap_exec *exec, uintpt
 static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_t granules,
                                                 ph_kept_piece *ret_piece, unsigned *ret_granule)
 {
-    ph_front *mine;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, true, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX))
         return false;
+    ph_front *mine = ph_fast_enter();
+    bool is_open = ph_fast_is_open(&mine->allocs_for, exec->heap);
     ph_pieces *pieces = mine->pieces;
-    bool has_one = pieces != NULL && pieces->tops[granules][-1].rx != 0;
+    bool has_one = PH_LIKELY(is_open) && pieces != NULL && pieces->tops[granules][-1].rx != 0;
     if (PH_LIKELY(has_one)) {
         *ret_piece = *--pieces->tops[granules];
         *ret_granule = ph_slab_granule(exec, ret_piece->rx);
-        ph_tags_mark(ph_block_mark_of(&ret_piece->slab->block, *ret_granule), *ret_granule % 8);
+        _Atomic uint64_t *mark = &ret_piece->slab->tags[*ret_granule / 64];
+        ph_store_relaxed(mark, ph_load_relaxed(mark) | UINT64_C(1) << *ret_granule % 64);
     }
     ph_front_leave_fast(mine);
     return has_one;
+}
+
+/* True if a live piece of that length begins there; *ret_marks are the marks of its word without its own.  By
+ * words, one of marks and two of ends: by bytes, as with pages, a pair of pieces takes half as long again
+ * (docs/design/exec-pieces.md). */
+static PH_ALWAYS_INLINE bool ph_piece_is_live(const ph_slab *slab, unsigned granule, size_t granules,
+                                              uint64_t *ret_marks)
+{
+    const _Atomic uint64_t *mark = &slab->tags[granule / 64], *last = mark + PH_BLOCK_WORDS;
+    uint64_t marks = ph_load_relaxed(mark), length_less_one;
+    bool is_marked;
+    PH_CLEAR_BIT(marks, granule, is_marked);
+    if (PH_UNLIKELY(!is_marked))
+        return false;
+    *ret_marks = marks;
+    uint64_t ends = ph_load_relaxed(&last[0]) >> (granule % 64);
+    /* They have no bit in common; a sum and a factor are one instruction. */
+    ends += (ph_load_relaxed(&last[1]) << (~granule % 64)) * 2;
+    if (PH_UNLIKELY(ends == 0))
+        return false;
+    PH_FIND_LOWEST(ends, length_less_one);
+    return length_less_one == granules - 1;
 }
 
 /* Our own piece, at a granule, that holds nothing but traps.  False: not done, and nothing changed. */
@@ -89,21 +119,20 @@ static PH_ALWAYS_INLINE bool ph_piece_free_fast(const pageheap_exec *exec, ph_sl
                                                 size_t granules)
 {
     unsigned granule = ph_slab_granule(exec, rx);
-    _Atomic uint8_t *mark = (_Atomic uint8_t *)slab->tags + granule / 8;
-    ph_front *mine;
     uint64_t other_marks;
     bool is_done = false;
-    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX || !ph_fast_enter(exec->heap, false, &mine)))
+    if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX))
         return false;
-    if (PH_LIKELY(ph_load_relaxed(&slab->owner) == mine &&
-                  ph_tags_is_run(mark, mark + PH_BLOCK_PAGES_MAX / 8, granule % 8, granules, &other_marks)) &&
+    ph_front *mine = ph_fast_enter();
+    if (PH_LIKELY(ph_fast_is_open(&mine->frees_for, exec->heap) && ph_load_relaxed(&slab->owner) == mine &&
+                  ph_piece_is_live(slab, granule, granules, &other_marks)) &&
         !ph_fast_needs_fill(exec, slab->written, granule, granules, rx)) {
         ph_kept_piece *top = mine->pieces->tops[granules];
         is_done = top->rx != PH_KEPT_END;
         if (PH_LIKELY(is_done)) {
             *top = (ph_kept_piece){ rx, slab };
             mine->pieces->tops[granules] = top + 1;
-            ph_store_relaxed(mark, (uint8_t)other_marks);
+            ph_store_relaxed(&slab->tags[granule / 64], other_marks);
         }
     }
     ph_front_leave_fast(mine);

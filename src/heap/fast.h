@@ -19,26 +19,44 @@ static PH_ALWAYS_INLINE uintptr_t ph_fast_page(uintptr_t address)
     return address >> PH_FAST_PAGE_LOG2 | address << (8 * sizeof address - PH_FAST_PAGE_LOG2);
 }
 
-/* As ph_front_try_enter, but only if there is nothing at all to attend to, and this is the heap that the
- * calling thread used last.  Any pointer may be asked about: it is compared, not followed. */
-static PH_ALWAYS_INLINE bool ph_fast_enter(const pageheap *heap, bool to_alloc, ph_front **ret_front)
+/* Into the front that the calling thread used last, on trial: what else may be done there depends on its
+ * doors, and in any case it must be left. */
+static PH_ALWAYS_INLINE ph_front *ph_fast_enter(void)
 {
     ph_front *front = ph_thread_last.front;
     ph_store_relaxed(&front->busy, 1);
     ph_compiler_fence();
-    *ret_front = front;
-    _Atomic uintptr_t *open_for = to_alloc ? &front->allocs_for : &front->frees_for;
-    PH_GO_UNLESS(open_for, (uintptr_t)heap, is_closed); /* pairs with ph_front_open */
+    return front;
+}
+
+/* True if this door is open for that heap, and there is no hot run (F7): then there is nothing at all to
+ * attend to.  The heap may be any address: it is compared, not followed. */
+static PH_ALWAYS_INLINE bool ph_fast_is_open(_Atomic uintptr_t *door, const pageheap *heap)
+{
+    PH_GO_UNLESS(door, (uintptr_t)heap, is_closed); /* pairs with ph_front_open and ph_front_rekey */
     return true;
 is_closed:
-    ph_store_release(&front->busy, 0); /* pairs with the acquire in wait_until_left */
     return false;
 }
 
-/* The newest run of up to a block out of a magazine, made live (front entered): address | PH_RUN_CLEAN.
- * False: none. */
+/* The same of the heap's front while it has a hot run; and whether it has one or not. */
+static PH_ALWAYS_INLINE bool ph_fast_is_hot(const _Atomic uintptr_t *door, const pageheap *heap)
+{
+    return ph_load_acquire(door) ==
+           (uintptr_t)heap + PH_HOT_KEY_AWAY; /* pairs with ph_front_open and ph_front_rekey */
+}
+
+static PH_ALWAYS_INLINE bool ph_fast_is_open_any(_Atomic uintptr_t *door, const pageheap *heap)
+{
+    return ph_fast_is_open(door, heap) || ph_fast_is_hot(door, heap);
+}
+
+/* The newest run of up to a block out of a magazine, made live (front entered): address, PH_RUN_CLEAN and
+ * PH_RUN_BIT.  False: none. */
 static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
+    if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX))
+        return false;
     ph_kept *top = front->tops[pages];
     uintptr_t run = top[-1].run;
     if (PH_UNLIKELY(run == 0))
@@ -50,40 +68,37 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     return true;
 }
 
-/* The hot run or the newest of a magazine, made live (front entered).  False: none. */
-static PH_ALWAYS_INLINE bool ph_fast_take(ph_front *front, size_t pages, uintptr_t *ret_run)
+/* The hot run, made live, if it is here (front entered).  False: it is out, or of another length. */
+static PH_ALWAYS_INLINE bool ph_fast_take_hot(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
-    if (PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX) && ph_load_held(&front->hot_pages) == pages) {
-        *ret_run = ph_load_relaxed(&front->hot_run);
-        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
-        return true;
-    }
-    return PH_LIKELY(pages <= PH_BLOCK_PAGES_MAX && ph_fast_pop(front, pages, ret_run));
-}
-
-/* A kept run of `pages` pages, made live: address | PH_RUN_CLEAN.  False: there is none.  *ret_is_due tells
- * that it is time for a tick. */
-static PH_ALWAYS_INLINE bool ph_fast_alloc(const pageheap *heap, size_t pages, uintptr_t *ret_run,
-                                           bool *ret_is_due)
-{
-    ph_front *front;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, true, &front)))
+    if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_held(&front->hot_pages) != pages))
         return false;
-    if (PH_UNLIKELY(!ph_fast_take(front, pages, ret_run))) {
-        ph_front_leave_fast(front);
-        return false;
-    }
-    *ret_is_due = ph_front_leave_counting(front);
+    *ret_run = ph_load_relaxed(&front->hot_run);
+    ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
     return true;
 }
 
-/* What ph_fast_take is about to take is called `label` or nothing.  False: there is none, or no table yet. */
+/* A kept run of `pages` pages, made live: as ph_fast_pop.  False: there is none.  *ret_is_due tells that it
+ * is time for a tick. */
+static PH_ALWAYS_INLINE bool ph_fast_alloc(const pageheap *heap, size_t pages, uintptr_t *ret_run,
+                                           bool *ret_is_due)
+{
+    ph_front *front = ph_fast_enter();
+    if (PH_LIKELY(ph_fast_is_open_any(&front->allocs_for, heap)) &&
+        PH_LIKELY(ph_fast_take_hot(front, pages, ret_run) || ph_fast_pop(front, pages, ret_run))) {
+        *ret_is_due = ph_front_leave_counting(front);
+        return true;
+    }
+    ph_front_leave_fast(front);
+    return false;
+}
+
+/* What ph_fast_pop is about to take is called `label` or nothing.  False: there is none, or no table yet. */
 static inline bool ph_fast_label_next(const ph_front *front, size_t pages, const char *label)
 {
     if (pages > PH_BLOCK_PAGES_MAX)
         return false;
-    uintptr_t run = ph_load_relaxed(&front->hot_pages) == pages ? ph_load_relaxed(&front->hot_run)
-                                                                : front->tops[pages][-1].run;
+    uintptr_t run = front->tops[pages][-1].run;
     if (run == 0)
         return false;
     return ph_label_set(ph_block_of_ours(run), run >> PH_FAST_PAGE_LOG2 & (PH_BLOCK_PAGES_MAX - 1), label) ||
@@ -94,11 +109,9 @@ static inline bool ph_fast_label_next(const ph_front *front, size_t pages, const
 static inline bool ph_labelled_alloc(const pageheap *heap, size_t pages, const char *label,
                                      uintptr_t *ret_run, bool *ret_is_due)
 {
-    ph_front *front;
-    if (!ph_fast_enter(heap, false, &front))
-        return false;
-    if (!front->has_labels || !ph_fast_label_next(front, pages, label) ||
-        !ph_fast_take(front, pages, ret_run)) {
+    ph_front *front = ph_fast_enter();
+    if (!ph_fast_is_open(&front->frees_for, heap) || !front->has_labels ||
+        !ph_fast_label_next(front, pages, label) || !ph_fast_pop(front, pages, ret_run)) {
         ph_front_leave_fast(front);
         return false;
     }
@@ -158,8 +171,8 @@ static PH_ALWAYS_INLINE bool ph_fast_keep(ph_front *front, ph_found found, uintp
     return true;
 }
 
-/* Free a run that begins where the hot one does: keep it as that (front entered).  False: the hot run is not
- * of this length, or was freed already. */
+/* Free the hot run, which begins where the caller's does: keep it as that (front entered).  False: it is not
+ * live, or not of this length. */
 static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
 {
     if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_relaxed(&front->hot_pages) != (pages | PH_HOT_OUT)))
@@ -169,14 +182,17 @@ static PH_ALWAYS_INLINE bool ph_fast_return_hot(ph_front *front, size_t pages)
     return true;
 }
 
-/* The window of a page of that number, and the page's number within it.  False: there is none. */
-static PH_ALWAYS_INLINE bool ph_fast_window(const ph_front *front, uintptr_t page, ph_window **ret_window,
+/* The window of an address, and the number of its page within that.  False: there is none, or the address is
+ * no page's. */
+static PH_ALWAYS_INLINE bool ph_fast_window(const ph_front *front, uintptr_t address, ph_window **ret_window,
                                             uintptr_t *ret_offset_pages)
 {
-    *ret_offset_pages = page - front->near_first_page;
+    *ret_offset_pages = ph_fast_page(address) - front->near_first_page;
     *ret_window = front->near_window;
     if (PH_LIKELY(*ret_offset_pages < PH_WINDOW_PAGES))
         return true;
+    PH_FORGET(address);
+    uintptr_t page = ph_fast_page(address);
     if (page / PH_WINDOW_PAGES >= PH_WINDOW_COUNT)
         return false;
     *ret_offset_pages = page % PH_WINDOW_PAGES;
@@ -184,13 +200,13 @@ static PH_ALWAYS_INLINE bool ph_fast_window(const ph_front *front, uintptr_t pag
     return *ret_window != NULL;
 }
 
-/* True if a live run of `pages` pages begins at `page`, its end in sight, and in a block of this front's. */
-static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t page, size_t pages,
+/* True if a live run of `pages` pages begins there, its end in sight, and in a block of this front's. */
+static PH_ALWAYS_INLINE bool ph_fast_find(const ph_front *front, uintptr_t address, size_t pages,
                                           ph_found *ret_found)
 {
     ph_window *window;
     uintptr_t offset;
-    if (PH_UNLIKELY(!ph_fast_window(front, page, &window, &offset)))
+    if (PH_UNLIKELY(!ph_fast_window(front, address, &window, &offset)))
         return false;
     /* Stays so: the front is ours. */
     PH_GO_UNLESS(&window->owners[offset / PH_BLOCK_PAGES_MAX], front, is_another);
@@ -206,37 +222,21 @@ is_another:
  * has no such run, or no room for it. */
 static PH_ALWAYS_INLINE bool ph_fast_return(ph_front *front, uintptr_t address, size_t pages)
 {
-    uintptr_t page = ph_fast_page(address);
     ph_found found;
-    return PH_LIKELY(ph_fast_find(front, page, pages, &found)) && ph_fast_keep(front, found, address, pages);
+    return PH_LIKELY(ph_fast_find(front, address, pages, &found)) &&
+           ph_fast_keep(front, found, address, pages);
 }
 
-/* Free a run that is exactly one of this thread's live ones, if its end is in sight and there is room for it.
- * False: not done, and nothing changed. */
-static PH_ALWAYS_INLINE bool ph_fast_free(const pageheap *heap, uintptr_t address, size_t pages)
-{
-    ph_front *front;
-    bool is_done;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
-        return false;
-    if (address == ph_load_held(&front->hot_run))
-        is_done = ph_fast_return_hot(front, pages);
-    else
-        is_done = ph_fast_return(front, address, pages);
-    ph_front_leave_fast(front);
-    return is_done;
-}
-
-/* The same for longer ones of up to a block, and for any that the front was held against a moment ago.  Not
- * for the hot run: it would stay remembered as one that is out. */
+/* Free a run of up to a block that is exactly one of this thread's live ones, wherever it ends, if there is
+ * room for it.  False: not done, and nothing changed.  Not for the hot run: it would stay remembered as one
+ * that is out. */
 static PH_ALWAYS_INLINE bool ph_fast_free_long(const pageheap *heap, const ph_block *block, uintptr_t address,
                                                size_t pages)
 {
     unsigned page = (unsigned)(address >> PH_FAST_PAGE_LOG2) & (PH_BLOCK_PAGES_MAX - 1);
-    ph_front *front;
-    if (PH_UNLIKELY(!ph_fast_enter(heap, false, &front)))
-        return false;
-    bool is_done = ph_load_relaxed(ph_owner_of(block)) == front &&
+    ph_front *front = ph_fast_enter();
+    bool is_done = PH_LIKELY(ph_fast_is_open_any(&front->frees_for, heap)) &&
+                   ph_load_relaxed(ph_owner_of(block)) == front &&
                    ph_block_live_pages(block, page) == pages && ph_load_relaxed(&front->hot_run) != address &&
                    ph_front_cached_pages(front) <= front->cache_limit_pages &&
                    ph_fast_keep(front, ph_find_marked(block, page), address, pages);

@@ -26,7 +26,8 @@
  *     A tick that finds the magazines as full as the last one did is in a program that takes and gives back
  *     in turn, and puts the run that has just been handed out in that place; any other tick clears it, so
  *     that the processor can foretell that nothing is there.  Other threads see live runs by their marks
- *     alone, so a front that is SHARED has no hot run.
+ *     alone, so a front that is SHARED has no hot run; nor has one whose runs have labels.
+ *     Who has none is not asked about it: a front with a hot run has other values in its doors.
  *
  * Invariants    F1  blocks with owner == this front are exactly those counted in block_count
  *               F2  used_pages == pages with used == 1 in these blocks
@@ -35,8 +36,9 @@
  *                   the hot run, in or out, is this front's, used, of that length, and its mark is set
  *               F5  a block with dirty pages is on the dirty list, a block with unused pages in the index
  *               F6  SHARED is cleared only while every front of the heap is locked
- *               F7  frees_for and allocs_for are the heap only while attention is 0; allocs_for never again
- *                   once has_labels is set
+ *               F7  frees_for and allocs_for, the doors, open for somebody only while attention is 0: for
+ *                   the heap's address without a hot run, for hot_key with one; allocs_for for nobody
+ *                   once has_labels is set, when there is no hot run any more
  *               F8  near_window's first page is near_first_page; of a front that never had a block, it is a
  *                   window in which nobody has one
  *               pageheap_check() recounts F1 to F5 and F8.
@@ -72,10 +74,10 @@ typedef struct ph_apart {
 
 typedef struct ph_front {
     /* -- owner's hot line; the others only read, but close the doors and attach blocks -- */
-    _Atomic uint32_t busy;        /* owner writes */
-    _Atomic int32_t calls_left;   /* allocations until the next tick; below 0 if it is late */
-    _Atomic uintptr_t frees_for;  /* whose frees may take it: the heap's address, or by F7 nobody's */
-    _Atomic uintptr_t allocs_for; /* whose allocations */
+    _Atomic uint32_t busy;       /* owner writes */
+    _Atomic int32_t calls_left;  /* allocations until the next tick; below 0 if it is late */
+    _Atomic uintptr_t frees_for; /* F7: whose frees may come in; its owner changes what an open one is open */
+    _Atomic uintptr_t allocs_for; /* for, others close it and open it.  Whose allocations */
     _Atomic uintptr_t hot_run;    /* 0 if there is none */
     _Atomic uint64_t hot_pages;   /* its length, not part of the tally; PH_HOT_OUT while it is live */
     _Atomic uint64_t tally;    /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
@@ -94,6 +96,7 @@ typedef struct ph_front {
     _Atomic uint32_t has_owner;  /* a living thread uses it; this lock to clear, fronts_lock too to set */
     uint64_t cache_limit_pages;  /* for ph_front_cached_pages + large_cached_pages */
     struct pageheap *heap;       /* set once */
+    uintptr_t hot_key;           /* set once: what the doors are open for while there is a hot run */
     struct ph_front *next;       /* heap's list, set once; then its home's, under homes */
     struct ph_home *home;        /* homes: where it goes when its heap is gone; NULL without an owner */
     _Atomic(ph_block *) pending; /* those with remote bits; any thread pushes, holder pops all */
@@ -152,19 +155,35 @@ typedef struct ph_front {
 
 /* ---- holding a front ------------------------------------------------------------------- */
 
-/* F7: something is to be attended to from now on.  No heap has an odd address. */
+/* What the doors of a front with a hot run are open for: this far behind the heap's address, where no heap
+ * is.  Those of code are open for the heap as ever (ph_backing in heap.h). */
+#define PH_HOT_KEY_AWAY 0x2aaaaaab
+
+/* F7: something is to be attended to from now on.  Neither a heap's address nor a key is this. */
 static inline void ph_front_close(ph_front *front)
 {
     ph_store_relaxed(&front->frees_for, (uintptr_t)front + 1);
     ph_store_relaxed(&front->allocs_for, (uintptr_t)front + 1);
 }
 
-/* F7: nothing is to be attended to from now on.  Both release: pairs with the acquire in ph_fast_enter. */
+/* F7: nothing is to be attended to from now on.  Both release: pairs with the acquire in ph_fast_is_open. */
 static inline void ph_front_open(ph_front *front)
 {
-    ph_store_release(&front->frees_for, (uintptr_t)front->heap);
+    bool has_hot = ph_load_relaxed(&front->hot_run) != 0;
+    uintptr_t whom = has_hot ? front->hot_key : (uintptr_t)front->heap;
+    ph_store_release(&front->frees_for, whom);
     if (!front->has_labels)
-        ph_store_release(&front->allocs_for, (uintptr_t)front->heap);
+        ph_store_release(&front->allocs_for, whom);
+}
+
+/* F7: what is open for `from` is open for `to` from now on (front held).  By exchange: somebody else may
+ * close it at any moment, and then it must stay closed until he has been in. */
+static inline void ph_front_rekey(ph_front *front, uintptr_t from, uintptr_t to)
+{
+    uintptr_t was = from;
+    (void)ph_cas_acq_rel(&front->frees_for, &was, to); /* pairs with the acquire in ph_fast_is_open */
+    was = from;
+    (void)ph_cas_acq_rel(&front->allocs_for, &was, to); /* the same */
 }
 
 /* Its own thread's way in.  False: somebody else is in it; go through ph_front_enter. */
@@ -277,9 +296,10 @@ void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages);
 /* From now on marks are changed by locked instructions, and no run is hot.  No change if it is shared. */
 void ph_front_share(ph_front *front);
 
-/* From now on each run's label is written, before the run is live (N2). */
+/* From now on each run's label is written, before the run is live (N2), and no run is hot. */
 static inline void ph_front_begin_labels(ph_front *front)
 {
+    ph_front_cool(front);
     front->has_labels = true;
     ph_store_relaxed(&front->allocs_for, (uintptr_t)front + 1);
 }
@@ -311,6 +331,7 @@ static inline void ph_front_heat(ph_front *front, uintptr_t run, uint64_t pages)
 {
     ph_store_relaxed(&front->hot_run, run);
     ph_store_release(&front->hot_pages, pages | PH_HOT_OUT); /* pairs with the acquire in ph_front_is_hot */
+    ph_front_rekey(front, (uintptr_t)front->heap, front->hot_key);
 }
 
 /* The hot run is not what it was. */
@@ -318,6 +339,7 @@ static inline void ph_front_forget_hot(ph_front *front)
 {
     ph_store_relaxed(&front->hot_run, 0);
     ph_store_relaxed(&front->hot_pages, PH_HOT_NONE);
+    ph_front_rekey(front, front->hot_key, (uintptr_t)front->heap);
 }
 
 /* One more allocation. */

@@ -87,6 +87,7 @@ typedef struct ph_backing {
     void (*after_fork)(pageheap *heap, bool is_child);
     uint32_t discard_blocks_max; /* in one call; 0: no bound */
     bool mixed_is_clean;         /* a run of which some pages are clean counts as clean, not as dirty */
+    bool asks_for_hot;           /* its fast path asks for a hot run always, so doors need not tell of one */
     bool keeps_regions;          /* regions are not unmapped before the heap is destroyed */
 } ph_backing;
 

@@ -163,14 +163,14 @@ void ph_front_cool(ph_front *front)
 
 void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages)
 {
-    if (!front->is_looping || ph_load_relaxed(&front->hot_run) == run)
+    if (!front->is_looping || front->has_labels || ph_load_relaxed(&front->hot_run) == run)
         return;
     const ph_block *block = ph_block_of_ours(run);
     ph_front_enter(front);
     ph_front_cool(front);
     /* The front was not held since: a thread that still believes an old address to be its own may have done
      * something to this run. */
-    if (!ph_front_is_shared(front) && ph_load_relaxed(ph_owner_of(block)) == front &&
+    if (!ph_front_is_shared(front) && !front->has_labels && ph_load_relaxed(ph_owner_of(block)) == front &&
         ph_block_live_pages(block, ph_block_page(block, run)) == pages)
         ph_front_heat(front, run, pages);
     ph_front_leave(front);

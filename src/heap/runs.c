@@ -88,10 +88,9 @@ uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label)
 {
     ph_front_enter(front);
     uintptr_t run = 0;
-    if (ph_load_relaxed(&front->hot_pages) == pages) {
+    if (ph_front_hot_pages(front) == pages) {
         run = ph_load_relaxed(&front->hot_run);
-        ph_front_label(front, run, label);
-        ph_front_heat(front, run, pages);
+        ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
         ph_front_count_alloc(front);
     } else if ((run = ph_front_take_kept(front, pages)) != 0) {
         ph_front_enliven(front, run, label);

@@ -272,6 +272,7 @@ static ph_front *front_from_home(ph_home *home)
 static void front_init(ph_front *front, pageheap *heap)
 {
     front->heap = heap;
+    front->hot_key = (uintptr_t)heap + (heap->backing->asks_for_hot ? 0 : PH_HOT_KEY_AWAY);
     ph_store_relaxed(&front->heap_id, ph_load_relaxed(&heap->id));
     front->page_log2 = heap->page_log2;
     front->block_pages = heap->block_pages;
