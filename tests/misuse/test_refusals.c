@@ -387,11 +387,12 @@ static void free_inside_a_large_page_by_another_thread(void **state)
     assert_int_equal(pageheap_destroy(l.heap), 0);
 }
 
-/* Runs of 60 pages side by side lie across the words of their block's tags: no other length will do. */
+/* Side by side, runs begin at any bit of their block's tags, and end in sight from there or not: no other
+ * length will do. */
 static void no_length_but_its_own(void **state)
 {
     (void)state;
-    enum { RUNS = 17, PAGES = 60 };
+    enum { RUNS = 17, FIRST = 55, LAST = 66 };
     void *runs[RUNS];
     pageheap *heap = pageheap_create(NULL);
     assert_non_null(heap);
@@ -399,14 +400,17 @@ static void no_length_but_its_own(void **state)
         assert_int_equal(pageheap_alloc_many(heap, pages, 0, runs, 2), 2);
         assert_int_equal(pageheap_free_many(heap, runs, pages, 2), 2);
     }
-    assert_int_equal(pageheap_alloc_many(heap, PAGES, 0, runs, RUNS), RUNS);
-    for (unsigned i = 0; i < RUNS; i++) {
-        for (size_t pages = 1; pages <= 130; pages++) {
-            if (pages != PAGES)
-                assert_int_equal(pageheap_free(heap, runs[i], pages), PAGEHEAP_EBADRUN);
+    for (size_t right = FIRST; right <= LAST; right++) {
+        assert_int_equal(pageheap_alloc_many(heap, right, 0, runs, RUNS), RUNS);
+        for (unsigned i = 0; i < RUNS; i++) {
+            for (size_t pages = 1; pages <= 130; pages++) {
+                if (pages != right)
+                    assert_int_equal(pageheap_free(heap, runs[i], pages), PAGEHEAP_EBADRUN);
+            }
         }
+        assert_int_equal(pageheap_free_many(heap, runs, right, RUNS), RUNS);
+        assert_int_equal(pageheap_free_many(heap, runs, right, RUNS), 0);
     }
-    assert_int_equal(pageheap_free_many(heap, runs, PAGES, RUNS), RUNS);
     assert_int_equal(pageheap_check(heap), 0);
     assert_int_equal(pageheap_destroy(heap), 0);
 }
