@@ -222,7 +222,7 @@ static int free_poisoned(pageheap *heap, void *run, size_t pages)
 
 /* A free is tried in ways that get slower and know more; each does it, or has changed nothing.
  *
- *     ph_fast_free   this thread's run of up to 57 pages, with room in its magazine
+ *     pageheap_free  this thread's run of up to 57 pages, and to 64 by chance, with room in its magazine
  *     free_far       this thread's longer run, or no room; another thread's, if that is shared; a long run
  *     free_slow      everything, judged anew from the start: a refusal gets its reason here alone
  */

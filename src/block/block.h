@@ -73,8 +73,8 @@ typedef struct ph_large {
     uint32_t clean; /* holder: the run reads zero everywhere */
 } ph_large;
 
-/* For blocks whose tags are nobody's neighbours: all marks, behind them all lasts, and one word more, which
- * is read with the one before it (ph_tags_is_run). */
+/* For blocks whose tags are nobody's neighbours: all marks, behind them all lasts, and one word more, since
+ * who reads a byte of lasts reads the seven behind it too (ph_tags_is_run). */
 typedef _Atomic uint64_t ph_block_tags[2 * PH_BLOCK_WORDS + 1];
 
 typedef struct ph_block {
@@ -197,8 +197,9 @@ void ph_block_unused_bits(const ph_block *block, uint64_t ret_bits[PH_BLOCK_WORD
 
 /* ---- the hot path: few words each ------------------------------------------------------ */
 
-/* Where a page's mark stands: a byte, of which it is bit page % 8.  Marks are changed by bytes, always: who
- * reads a word of which a byte has just been written waits for longer than all else takes. */
+/* Where a page's mark stands: a byte, of which it is bit page % 8.  Marks are changed by bytes, so that
+ * nobody reads a word of which a byte has just been written, and waits for longer than all else takes.  The
+ * hot path of pieces alone changes words (exec/fast.h): by the owner, in a front that is not shared. */
 static PH_ALWAYS_INLINE _Atomic uint8_t *ph_block_mark_of(const ph_block *block, unsigned page)
 {
     return (_Atomic uint8_t *)ph_block_marks(block) + page / 8;

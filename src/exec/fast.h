@@ -79,9 +79,9 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_
     if (PH_UNLIKELY(granules > PH_KEPT_GRANULES_MAX))
         return false;
     ph_front *mine = ph_fast_enter();
-    bool is_open = ph_fast_is_open(&mine->allocs_for, exec->heap);
-    ph_pieces *pieces = mine->pieces;
-    bool has_one = PH_LIKELY(is_open) && pieces != NULL && pieces->tops[granules][-1].rx != 0;
+    /* Not before that: it may be the front of a heap that another thread is destroying. */
+    ph_pieces *pieces = PH_LIKELY(ph_fast_is_open(&mine->allocs_for, exec->heap)) ? mine->pieces : NULL;
+    bool has_one = pieces != NULL && pieces->tops[granules][-1].rx != 0;
     if (PH_LIKELY(has_one)) {
         *ret_piece = *--pieces->tops[granules];
         *ret_granule = ph_slab_granule(exec, ret_piece->rx);
@@ -94,7 +94,7 @@ static PH_ALWAYS_INLINE bool ph_piece_take_fast(const pageheap_exec *exec, size_
 
 /* True if a live piece of that length begins there; *ret_marks are the marks of its word without its own.  By
  * words, one of marks and two of ends: by bytes, as with pages, a pair of pieces takes half as long again
- * (docs/design/exec-pieces.md). */
+ * (docs/design/exec.md). */
 static PH_ALWAYS_INLINE bool ph_piece_is_live(const ph_slab *slab, unsigned granule, size_t granules,
                                               uint64_t *ret_marks)
 {

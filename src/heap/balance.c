@@ -259,8 +259,8 @@ static void turn_period(pageheap *heap, uint64_t now_ms)
     ph_store_relaxed(&heap->period_peak_pages, 0); /* the sum that follows begins it anew */
 }
 
-/* Whose magazines hold as much as a tick ago takes and frees in turn.  For others a hot run is two branches
- * that cannot be foreseen. */
+/* Whose magazines hold as much as a tick ago takes and frees in turn.  For others a hot run would be
+ * branches that cannot be foreseen. */
 static void note_looping(ph_front *own)
 {
     own->is_looping = ph_front_cached_pages(own) == own->ticked_cached_pages;

@@ -30,7 +30,7 @@ static PH_ALWAYS_INLINE ph_front *ph_fast_enter(void)
 }
 
 /* True if this door is open for that heap, and there is no hot run (F7): then there is nothing at all to
- * attend to.  The heap may be any address: it is compared, not followed. */
+ * attend to.  The heap may be any address: it is compared, not followed; and no heap has another's key. */
 static PH_ALWAYS_INLINE bool ph_fast_is_open(_Atomic uintptr_t *door, const pageheap *heap)
 {
     PH_GO_UNLESS(door, (uintptr_t)heap, is_closed); /* pairs with ph_front_open and ph_front_rekey */

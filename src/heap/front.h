@@ -74,10 +74,11 @@ typedef struct ph_apart {
 
 typedef struct ph_front {
     /* -- owner's hot line; the others only read, but close the doors and attach blocks -- */
-    _Atomic uint32_t busy;       /* owner writes */
-    _Atomic int32_t calls_left;  /* allocations until the next tick; below 0 if it is late */
-    _Atomic uintptr_t frees_for; /* F7: whose frees may come in; its owner changes what an open one is open */
-    _Atomic uintptr_t allocs_for; /* for, others close it and open it.  Whose allocations */
+    _Atomic uint32_t busy;      /* owner writes */
+    _Atomic int32_t calls_left; /* allocations until the next tick; below 0 if it is late */
+    /* F7.  The owner exchanges what an open one is open for; others close and open them. */
+    _Atomic uintptr_t frees_for;  /* whose frees may come in */
+    _Atomic uintptr_t allocs_for; /* whose allocations */
     _Atomic uintptr_t hot_run;    /* 0 if there is none */
     _Atomic uint64_t hot_pages;   /* its length, not part of the tally; PH_HOT_OUT while it is live */
     _Atomic uint64_t tally;    /* pages in the magazines, and PH_TALLY_FREE for each free not carried over */
@@ -353,14 +354,14 @@ static inline void ph_front_count_alloc(ph_front *front)
     ph_store_relaxed(&front->calls_left, left - 1);
 }
 
-/* N2: this run of the front is about to be live (front held); with or without PH_RUN_CLEAN. */
+/* N2: this run of the front is about to be live (front held); with or without what goes along with it. */
 static inline void ph_front_label(const ph_front *front, uintptr_t run, const char *label)
 {
     if (PH_UNLIKELY(front->has_labels))
         (void)ph_label_set(ph_block_of_ours(run), ph_block_page(ph_block_of_ours(run), run), label);
 }
 
-/* A run of this front becomes live (front held); with or without PH_RUN_CLEAN. */
+/* A run of this front becomes live (front held); with or without what goes along with it. */
 static inline void ph_front_enliven(ph_front *front, uintptr_t run, const char *label)
 {
     ph_block *block = ph_block_of_ours(run);
@@ -446,7 +447,7 @@ bool ph_front_make_room(ph_front *front, unsigned pages);
  * gets no record.  True if there was no room and now there is. */
 bool ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t pages);
 
-/* The newest kept run of this length: address | PH_RUN_CLEAN, or 0. */
+/* The newest kept run of this length: its address and what goes along with it (magazine.h), or 0. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);
 
 /* Cut a run from the front's blocks, and some more to keep: address | PH_RUN_CLEAN, or 0. */

@@ -274,7 +274,8 @@ void ph_fronts_after_fork(pageheap *heap);
 
 /* ---- runs.c: runs of up to a block, none of them special ------------------------------- */
 
-/* A live run, called `label` or nothing: address | PH_RUN_CLEAN, or 0 if there is no memory. */
+/* A live run, called `label` or nothing: its address and what goes along with it (magazine.h), or 0 if there
+ * is no memory. */
 uintptr_t ph_run_alloc(pageheap *heap, unsigned pages, unsigned align_pages, const char *label);
 
 /* 0 or a public code.  `pages` 0 means whatever its length is. */
@@ -284,7 +285,7 @@ int ph_run_free(pageheap *heap, uintptr_t address, size_t pages);
  * changed. */
 bool ph_run_free_foreign(ph_front *mine, ph_front *owner, uintptr_t address, size_t pages);
 
-/* A kept run made live, without a look at the clock: address | PH_RUN_CLEAN, or 0.  Its own thread calls.
+/* A kept run made live, without a look at the clock: as ph_run_alloc, or 0.  Its own thread calls.
  * Only a front that has labels, and a block with a table of them, takes this one. */
 uintptr_t ph_run_take_kept(ph_front *front, unsigned pages, const char *label);
 

@@ -163,7 +163,7 @@ void ph_front_cool(ph_front *front)
 
 void ph_front_reheat(ph_front *front, uintptr_t run, uint64_t pages)
 {
-    if (!front->is_looping || front->has_labels || ph_load_relaxed(&front->hot_run) == run)
+    if (!front->is_looping || ph_load_relaxed(&front->hot_run) == run)
         return;
     const ph_block *block = ph_block_of_ours(run);
     ph_front_enter(front);

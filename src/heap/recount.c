@@ -115,7 +115,7 @@ static int check_kept(const ph_front *front)
     uint64_t wrong = 0;
     unsigned hot_pages = (unsigned)(ph_load_relaxed(&front->hot_pages) & ~PH_HOT_OUT);
     if (ph_load_relaxed(&front->hot_run) != 0)
-        wrong += ph_front_is_shared(front) ||
+        wrong += ph_front_is_shared(front) || front->has_labels ||
                  !is_kept_right(front, ph_load_relaxed(&front->hot_run), hot_pages, true);
     for (unsigned pages = 1; pages <= front->block_pages; pages++) {
         ph_magazine_walk walk;

@@ -7,8 +7,8 @@
  * not ours needs no special case.
  *
  *     address  ->  ph_windows[address / 1 GiB]  ->  owners[address / 2 MiB % 512]
- *                                                   tags[address / 256 KiB % 4096] for the page's mark,
- *                                                   4096 words on for its `last`
+ *                                                   tags, byte address / 32 KiB % 32768 for the page's mark,
+ *                                                   32768 bytes on for its `last`
  *                                                   blocks[address / 2 MiB % 512]
  *
  * A free reads an owner and tags.  They stand apart from the records because they are small: with a million
@@ -38,8 +38,8 @@ struct ph_labels; /* map/labels.h */
 
 typedef struct ph_window {
     _Atomic(struct ph_front *) owners[PH_WINDOW_BLOCKS]; /* both fronts' locks to change; read by anyone */
-    /* All marks, behind them all lasts, and one word more, which is read with the one before it.  A block's
-     * marks are one cache line, which belongs to who owns the block. */
+    /* All marks, behind them all lasts, and one word more, since who reads a byte of lasts reads the seven
+     * behind it too.  A block's marks are one cache line, which belongs to who owns the block. */
     _Atomic uint64_t tags[2 * PH_WINDOW_WORDS + 1] PH_ALIGNED(PH_LINE_BYTES);
     /* First blocks of runs that cross the window's edge: one comes in from below, one leaves above.  Their
      * records and not the runs' own, because those are there for ever (W1). */
