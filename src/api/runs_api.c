@@ -152,7 +152,7 @@ static PH_ALWAYS_INLINE void *alloc_hot(pageheap *heap, size_t pages, ph_front *
         ph_front_leave_fast(front);
         return alloc_kept(heap, pages);
     }
-    if (PH_UNLIKELY(!ph_fast_take_hot(front, pages, &run)))
+    if (!ph_fast_take_hot(front, pages, &run))
         return alloc_popped(heap, pages, front);
     return alloc_end(heap, run, pages, front);
 }

@@ -68,10 +68,11 @@ static PH_ALWAYS_INLINE bool ph_fast_pop(ph_front *front, size_t pages, uintptr_
     return true;
 }
 
-/* The hot run, made live, if it is here (front entered).  False: it is out, or of another length. */
+/* The hot run, made live, if it is here (front entered).  False: it is out, or of another length; none has
+ * the bit that says that it is out. */
 static PH_ALWAYS_INLINE bool ph_fast_take_hot(ph_front *front, size_t pages, uintptr_t *ret_run)
 {
-    if (PH_UNLIKELY(pages > PH_BLOCK_PAGES_MAX || ph_load_held(&front->hot_pages) != pages))
+    if (ph_load_held(&front->hot_pages) != pages || (pages & PH_HOT_OUT) != 0)
         return false;
     *ret_run = ph_load_relaxed(&front->hot_run);
     ph_store_relaxed(&front->hot_pages, pages | PH_HOT_OUT);
