@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_code_pieces.c -- slabs that close while another thread is about to tell of a piece in them; what a
- * slab's place was before; and what a thread keeps that frees only spans it has written. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
+ * slab's place was before; what a thread keeps that frees only spans it has written; and a heap that goes
+ * while the thread that used it last turns to another. */
+#include "crew.h"
 #include "exec/pieces.h"
 
 #define PIECE_BYTES 2048
@@ -92,12 +88,63 @@ static void frees_of_written_pages_mind_the_limit_of_what_is_kept(void **state)
     assert_int_equal(pageheap_exec_destroy(heap), 0);
 }
 
+static struct {
+    pageheap_exec *going, *staying;
+    atomic_uint step; /* odd: the thread uses `going`; even: it does not any more */
+} turn;
+#define TURNS 100
+
+static bool pairs(pageheap_exec *heap)
+{
+    pageheap_exec_span span;
+    return pageheap_exec_alloc(heap, 64, &span) == 0 && pageheap_exec_free(heap, span.rx, 64) == 0;
+}
+
+static void await_step(unsigned step)
+{
+    for (unsigned round = 0; atomic_load(&turn.step) != step; round++)
+        crew_wait(round);
+}
+
+static void *use_and_turn_away(void *of)
+{
+    for (unsigned i = 0; i < TURNS; i++) {
+        await_step(2 * i + 1);
+        EXPECT(pairs(turn.going));
+        atomic_store(&turn.step, 2 * i + 2);
+        EXPECT(pairs(turn.staying));
+    }
+    return of;
+}
+
+/* Its front is the one that this thread used last: it looks at the doors, and at nothing else of that. */
+static void a_heap_may_go_whose_last_user_turns_away(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    atomic_store(&crew_wrongs, 0);
+    turn.staying = pageheap_exec_create(NULL);
+    assert_non_null(turn.staying);
+    assert_int_equal(pthread_create(&thread, NULL, use_and_turn_away, NULL), 0);
+    for (unsigned i = 0; i < TURNS; i++) {
+        turn.going = pageheap_exec_create(NULL);
+        assert_non_null(turn.going);
+        atomic_store(&turn.step, 2 * i + 1);
+        await_step(2 * i + 2);
+        assert_int_equal(pageheap_exec_destroy(turn.going), 0);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pageheap_exec_destroy(turn.staying), 0);
+    assert_int_equal(atomic_load(&crew_wrongs), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(late_notices_of_closed_slabs_change_nothing),
         cmocka_unit_test(pieces_are_not_fresh_where_pages_were_published),
         cmocka_unit_test(frees_of_written_pages_mind_the_limit_of_what_is_kept),
+        cmocka_unit_test(a_heap_may_go_whose_last_user_turns_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
