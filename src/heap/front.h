@@ -444,8 +444,8 @@ void ph_front_drain_half(ph_front *front, unsigned pages);
 bool ph_front_make_room(ph_front *front, unsigned pages);
 
 /* The same for the front's own thread, not yet in it, and this run, if it is one: a free that will be refused
- * gets no record.  True if there was no room and now there is. */
-bool ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t pages);
+ * gets no record. */
+void ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t pages);
 
 /* The newest kept run of this length: its address and what goes along with it (magazine.h), or 0. */
 uintptr_t ph_front_take_kept(ph_front *front, unsigned pages);

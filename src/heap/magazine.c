@@ -119,16 +119,15 @@ bool ph_front_make_room(ph_front *front, unsigned pages)
     return true;
 }
 
-bool ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t pages)
+void ph_front_roll(ph_front *front, const ph_block *block, uintptr_t run, size_t pages)
 {
     if (pages - 1 >= PH_BLOCK_PAGES_MAX || !ph_front_try_enter(front))
-        return false;
-    bool has_room = front->tops[pages]->run == PH_MAGAZINE_END &&
-                    ph_front_cached_pages(front) <= front->cache_limit_pages &&
-                    ph_block_live_pages(block, ph_block_page(block, run)) == pages &&
-                    ph_front_make_room(front, (unsigned)pages);
+        return;
+    if (front->tops[pages]->run == PH_MAGAZINE_END &&
+        ph_front_cached_pages(front) <= front->cache_limit_pages &&
+        ph_block_live_pages(block, ph_block_page(block, run)) == pages)
+        (void)ph_front_make_room(front, (unsigned)pages);
     ph_front_leave_fast(front);
-    return has_room;
 }
 
 static inline bool keep(ph_front *front, const ph_block *block, unsigned page, uintptr_t run_and_clean,
